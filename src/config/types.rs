@@ -1,0 +1,139 @@
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::model::{ClusterName, EndpointName};
+
+/// A configuration that has been checked: every value is in its range, and all fit together.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The name that replicas and gateways share.
+    pub cluster: ClusterName,
+    /// This replica's name.
+    pub replica: String,
+    /// The address at which others reach this replica's admin server, such as
+    /// `http://10.1.2.3:9090`.
+    pub address: String,
+    /// Where Redis is; `None` for the embedded store.
+    pub redis: Option<RedisConfig>,
+    /// The lease's timings.
+    pub lease: LeaseConfig,
+    /// How many publications the history keeps; 0: there is none.
+    pub history: u64,
+    /// What is polled; names are unique.
+    pub endpoints: Vec<EndpointConfig>,
+    /// The server for clients.
+    pub gateway: GatewayConfig,
+    /// The server for operators.
+    pub admin: AdminConfig,
+    /// How long a replica may take to leave.
+    pub drain: Duration,
+}
+
+/// Where Redis is and how to log in.
+#[derive(Clone, Debug)]
+pub struct RedisConfig {
+    /// `redis://` or `rediss://` (TLS), without credentials.
+    pub url: Url,
+    /// The ACL user.
+    pub username: Option<String>,
+    /// Its password.
+    pub password: Option<Secret>,
+    /// How long to wait for a connection or an answer.
+    pub timeout: Duration,
+}
+
+/// The lease's timings, in the words of Kubernetes' client-go: `retry_period < renew_deadline <
+/// duration`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseConfig {
+    /// How long the lease lasts when nobody renews it.
+    pub duration: Duration,
+    /// How long a leader goes on without a successful renewal.
+    pub renew_deadline: Duration,
+    /// How often the leader renews.
+    pub retry_period: Duration,
+}
+
+impl Default for LeaseConfig {
+    fn default() -> Self {
+        Self {
+            duration: Duration::from_secs(6),
+            renew_deadline: Duration::from_secs(4),
+            retry_period: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What is polled, and how.
+#[derive(Clone, Debug)]
+pub struct EndpointConfig {
+    /// The name under which it is published.
+    pub name: EndpointName,
+    /// What is fetched; http or https.
+    pub url: Url,
+    /// The interval from one poll to the next.
+    pub every: Duration,
+    /// The most time for a whole poll, the body included.
+    pub timeout: Duration,
+    /// The most time to connect.
+    pub connect_timeout: Duration,
+    /// The largest body, in bytes after decompression.
+    pub max_body: u64,
+    /// The age from which the snapshot is called stale.
+    pub stale_after: Duration,
+    /// Headers of the request, whose values may be secrets.
+    pub headers: Vec<(String, Secret)>,
+    /// What an answer must be to count as good.
+    pub expect: Expectation,
+}
+
+/// What an answer must be, beside a 2xx, to count as good.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Expectation {
+    /// JSON in UTF-8, whatever its content type says.
+    #[default]
+    Json,
+    /// One of these media types, such as `text/csv` or `image/*`; the body may be anything.
+    ContentType(Vec<String>),
+}
+
+/// The server for clients.
+#[derive(Clone, Debug)]
+pub struct GatewayConfig {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// How many streams it serves at once.
+    pub max_streams: usize,
+}
+
+/// The server for operators.
+#[derive(Clone, Debug)]
+pub struct AdminConfig {
+    /// Where it listens.
+    pub listen: SocketAddr,
+}
+
+/// A value that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a value.
+    pub fn new(value: String) -> Self {
+        Self(value)
+    }
+
+    /// The value, for the request or connection it is meant for.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("…")
+    }
+}

@@ -1,0 +1,416 @@
+//! What replicas and gateways share: the lease, the record, the snapshots and the channels.
+//!
+//! [`Store`] is implemented by Redis and by an embedded store in memory. Every method is one
+//! atomic step of the store, bounded in time, and safe to repeat after an error: an error means
+//! that the result is unknown, unless it says otherwise.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{EndpointName, Publication, Record, Version};
+
+/// How long an acquired lease lasts until it is claimed, which extends it to its full duration.
+pub const ACQUISITION: Duration = Duration::from_secs(1);
+
+/// The lease, the record, the snapshots and the channels of one cluster.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Reads who holds the lease, and for how long still.
+    async fn observe(&self) -> Result<Observation, StoreError>;
+
+    /// Tries once to take a free lease for [`ACQUISITION`]. `None`: somebody else has it, or the
+    /// store did not answer; [`Store::observe`] tells which.
+    async fn acquire(&self) -> Option<LeaseValue>;
+
+    /// Extends an acquired lease to its full duration and writes the claim into the record.
+    ///
+    /// The same lease on the same server gets the same term again, so a claim whose answer was
+    /// lost can be repeated. `None`: the lease is no longer this one.
+    async fn claim(&self, request: &ClaimRequest) -> Result<Option<Claim>, StoreError>;
+
+    /// Extends the claimed lease to its full duration, if it is still this one, and notes in the
+    /// record whether `alive` is subscribed to.
+    async fn renew(&self, claim: &Claim, alive: &str) -> Result<Renewal, StoreError>;
+
+    /// Gives the lease back and announces it. `false`: it was no longer this one.
+    async fn release(&self, claim: &Claim) -> Result<bool, StoreError>;
+
+    /// Lets a batch take effect, wholly or not at all, if the record is exactly as this claim left
+    /// it at `batch.after`.
+    async fn publish(&self, claim: &Claim, batch: &Batch) -> Result<Published, StoreError>;
+
+    /// What the last leader left for a warm start, for those of `endpoints` that have any.
+    async fn resume(&self, endpoints: &[EndpointName]) -> Result<Vec<Resumed>, StoreError>;
+
+    /// The record's version, and then the newest snapshots and checks of `endpoints`.
+    ///
+    /// The snapshots are read after the version: they may be newer than it, never older.
+    async fn read(&self, endpoints: &[EndpointName]) -> Result<Reading, StoreError>;
+
+    /// Subscribes to a channel. Nothing published after the return is missed, until the
+    /// subscription ends.
+    async fn subscribe(&self, channel: Channel) -> Result<Subscription, StoreError>;
+
+    /// Notes that a replica is there.
+    async fn announce_presence(&self, presence: &Presence) -> Result<(), StoreError>;
+
+    /// Notes that a replica has left.
+    async fn withdraw_presence(&self, replica: &str) -> Result<(), StoreError>;
+
+    /// Reads what there is to know about the cluster.
+    async fn survey(&self) -> Result<Survey, StoreError>;
+}
+
+/// The random value that makes one acquisition of the lease different from all others.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LeaseValue(Vec<u8>);
+
+impl LeaseValue {
+    pub(in crate::store) fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    pub(in crate::store) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// In hex, as it stands in the record.
+impl std::fmt::Display for LeaseValue {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+    }
+}
+
+impl std::fmt::Debug for LeaseValue {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, formatter)
+    }
+}
+
+/// Who holds the lease, as the store sees it.
+#[derive(Clone, Debug)]
+pub struct Observation {
+    /// How long the lease is still held; `None` when it is free.
+    pub held_for: Option<Duration>,
+    /// The last claim; `None` when there never was one, or the store lost it.
+    pub record: Option<Record>,
+    /// The run id of the server that answered; empty where it cannot be read.
+    pub run_id: String,
+}
+
+/// What a replica writes into the record when it claims.
+#[derive(Clone, Debug)]
+pub struct ClaimRequest {
+    /// The acquired lease.
+    pub lease: LeaseValue,
+    /// The lease's full duration.
+    pub duration: Duration,
+    /// The claimed term exceeds this one: the highest the replica has seen.
+    pub seen: u64,
+    /// The liveness channel that the replica subscribes to.
+    pub alive: String,
+    /// The replica's name.
+    pub replica: String,
+    /// Its admin address.
+    pub address: String,
+    /// Why it claims, for the timeline.
+    pub cause: Cause,
+    /// How long the lease was free, as far as the replica saw, for the timeline.
+    pub gap: Duration,
+    /// Whether a lease that a server with another run id does not know may be put back: only its
+    /// holder may ask for that.
+    pub reinstate: bool,
+}
+
+/// Why a leadership changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// There was no leader before.
+    First,
+    /// The leader gave its lease back.
+    Released,
+    /// The leader let its lease end.
+    Expired,
+    /// The same leader goes on with a new term on a server with another run id.
+    Restarted,
+}
+
+impl Cause {
+    /// The name in the timeline and in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Released => "released",
+            Self::Expired => "expired",
+            Self::Restarted => "restarted",
+        }
+    }
+}
+
+/// A claim that took effect. Only a store makes one, and publishing needs one.
+#[derive(Debug)]
+pub struct Claim {
+    pub(in crate::store) lease: LeaseValue,
+    pub(in crate::store) duration: Duration,
+    pub(in crate::store) replica: String,
+    /// The term: the fencing token.
+    pub term: u64,
+    /// The last sequence that took effect in this term: above 0 only for a repeated claim.
+    pub sequence: u64,
+    /// The first term claimed on this server's run id.
+    pub base: u64,
+    /// The run id of the server; empty where it cannot be read.
+    pub run_id: String,
+    /// The time by the store's clock, in ms.
+    pub now: u64,
+}
+
+impl Claim {
+    /// The lease it was made with.
+    pub fn lease(&self) -> &LeaseValue {
+        &self.lease
+    }
+}
+
+/// The answer to a renewal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// The lease is held for another full duration.
+    Held {
+        /// The time by the store's clock, in ms.
+        now: u64,
+    },
+    /// The lease is another's, or nobody's.
+    Lost,
+    /// The server is not the one that was claimed on: its run id differs. Nothing was sent.
+    OtherServer,
+}
+
+/// Publications that take effect together.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// The sequence the record must have.
+    pub after: u64,
+    /// The publications, numbered from `after + 1` on without a gap.
+    pub items: Vec<BatchItem>,
+    /// The endpoints with a good check since the last batch, and when that was, in ms by the
+    /// store's clock.
+    pub checked: Vec<(EndpointName, u64)>,
+    /// State that changed without a publication.
+    pub states: Vec<(EndpointName, PollState)>,
+    /// Whether to tell the gateways which endpoints were checked.
+    pub beat: Option<Bytes>,
+    /// How many publications the history keeps; 0: there is none.
+    pub history: u64,
+}
+
+impl Batch {
+    /// The sequence once the batch has taken effect.
+    pub fn last(&self) -> u64 {
+        self.after + self.items.len() as u64
+    }
+}
+
+/// One publication of a batch, with what the next leader needs to go on from it.
+#[derive(Clone, Debug)]
+pub struct BatchItem {
+    /// The publication.
+    pub publication: Publication,
+    /// The state of its endpoint.
+    pub state: PollState,
+}
+
+/// What a leader must know of an endpoint to go on where the last one ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PollState {
+    /// The version of the snapshot.
+    pub version: Version,
+    /// The hash of the snapshot's body and content type.
+    pub hash: String,
+    /// The validator for `If-None-Match`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    /// The validator for `If-Modified-Since`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_modified: Option<String>,
+}
+
+/// What the last leader left of one endpoint.
+#[derive(Clone, Debug)]
+pub struct Resumed {
+    /// The endpoint.
+    pub endpoint: EndpointName,
+    /// Its state.
+    pub state: PollState,
+    /// When it was last checked with success, in ms by the store's clock.
+    pub checked_at: Option<u64>,
+}
+
+/// The answer to a publication.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// The batch took effect.
+    Accepted,
+    /// It did not: the record is not as expected.
+    Fenced(Option<Standing>),
+    /// The server is not the one that was claimed on: its run id differs. Nothing was sent.
+    OtherServer,
+}
+
+/// How far the record got: what a fenced publication found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The record's term.
+    pub term: u64,
+    /// The record's lease, in hex.
+    pub lease: String,
+    /// The record's sequence.
+    pub sequence: u64,
+}
+
+/// Snapshots, with what is needed to age them.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// The record's version, read before the snapshots.
+    pub version: Version,
+    /// The newest publications, in no order.
+    pub snapshots: Vec<Publication>,
+    /// How old the last good check of each endpoint was when this was read.
+    pub ages: Vec<(EndpointName, Duration)>,
+}
+
+/// A channel of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// Publications and beats.
+    Updates,
+    /// Claims and releases.
+    Leadership,
+    /// The liveness channel of one leader, named as [`alive_channel`] of its store names it.
+    Alive(String),
+}
+
+/// Messages of a channel, in the order of their publication.
+pub struct Subscription {
+    messages: BoxStream<'static, Bytes>,
+}
+
+impl Subscription {
+    pub(in crate::store) fn new(messages: BoxStream<'static, Bytes>) -> Self {
+        Self { messages }
+    }
+
+    /// The next message. `None`: the subscription has ended, and messages may have been missed.
+    pub async fn next(&mut self) -> Option<Bytes> {
+        self.messages.next().await
+    }
+}
+
+/// What a replica tells of itself every ten seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presence {
+    /// The replica's name.
+    pub replica: String,
+    /// Its admin address.
+    pub address: String,
+    /// What it does: `poller`, `gateway` or `all`.
+    pub role: String,
+    /// The version of Pollux.
+    pub version: String,
+    /// When it started, in ms by the store's clock.
+    #[serde(default)]
+    pub started_at: u64,
+    /// When it told this, in ms by the store's clock. The store fills it in.
+    #[serde(default)]
+    pub seen_at: u64,
+}
+
+/// A change of leadership that took effect.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimelineEntry {
+    /// When, in ms by the store's clock.
+    pub at: u64,
+    /// `claimed` or `released`.
+    pub event: String,
+    /// The replica that did.
+    pub replica: String,
+    /// Its term.
+    pub term: u64,
+    /// Why: a [`Cause`].
+    pub cause: String,
+    /// How long the lease was free, in ms.
+    pub gap: u64,
+}
+
+/// What there is to know about a cluster.
+#[derive(Clone, Debug)]
+pub struct Survey {
+    /// The time by the store's clock, in ms.
+    pub now: u64,
+    /// Who holds the lease.
+    pub observation: Observation,
+    /// The replicas heard of within 30 seconds, by name.
+    pub replicas: Vec<Presence>,
+    /// The latest changes of leadership, the newest first.
+    pub timeline: Vec<TimelineEntry>,
+}
+
+/// Why the store gave no answer, told apart by what a person would do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FailureKind {
+    /// No answer in time: the store is slow, paused, or packets are lost.
+    Timeout,
+    /// No connection, or it broke: the store is down or the address wrong.
+    Refused,
+    /// Wrong user name or password.
+    Auth,
+    /// The user's ACL lacks a permission.
+    NoPerm,
+    /// The server is a replica.
+    ReadOnly,
+    /// The server reads its data from disk.
+    Loading,
+    /// The server runs a script for long.
+    Busy,
+    /// The server is full.
+    Oom,
+    /// The server does not hold the key.
+    Moved,
+    /// Anything else, a server that is not Redis among it.
+    Other,
+}
+
+impl FailureKind {
+    /// The name in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Refused => "refused",
+            Self::Auth => "auth",
+            Self::NoPerm => "noperm",
+            Self::ReadOnly => "readonly",
+            Self::Loading => "loading",
+            Self::Busy => "busy",
+            Self::Oom => "oom",
+            Self::Moved => "moved",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// The store gave no answer; whether the request took effect is unknown.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct StoreError {
+    /// What kind of failure it was.
+    pub kind: FailureKind,
+    /// What happened, where, and what to do.
+    pub message: String,
+}
