@@ -14,6 +14,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{EndpointName, Publication, Record, Version};
 
+mod embedded;
+mod redis;
+
+pub use embedded::EmbeddedStore;
+pub use redis::RedisStore;
+
+/// How many changes of leadership the timeline keeps, at least.
+const TIMELINE: usize = 100;
+/// How long after its last word a replica counts as gone.
+const PRESENCE_EXPIRY: Duration = Duration::from_secs(30);
+
 /// How long an acquired lease lasts until it is claimed, which extends it to its full duration.
 pub const ACQUISITION: Duration = Duration::from_secs(1);
 
@@ -35,7 +46,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Extends the claimed lease to its full duration, if it is still this one, and notes in the
     /// record whether `alive` is subscribed to.
-    async fn renew(&self, claim: &Claim, alive: &str) -> Result<Renewal, StoreError>;
+    async fn renew(&self, claim: &Claim, alive: uuid::Uuid) -> Result<Renewal, StoreError>;
 
     /// Gives the lease back and announces it. `false`: it was no longer this one.
     async fn release(&self, claim: &Claim) -> Result<bool, StoreError>;
@@ -115,24 +126,21 @@ pub struct ClaimRequest {
     pub duration: Duration,
     /// The claimed term exceeds this one: the highest the replica has seen.
     pub seen: u64,
-    /// The liveness channel that the replica subscribes to.
-    pub alive: String,
+    /// Names the liveness channel that the replica subscribes to.
+    pub alive: uuid::Uuid,
     /// The replica's name.
     pub replica: String,
     /// Its admin address.
     pub address: String,
-    /// Why it claims, for the timeline.
-    pub cause: Cause,
-    /// How long the lease was free, as far as the replica saw, for the timeline.
+    /// How long the lease had been free when the replica acquired it, as far as it saw.
     pub gap: Duration,
     /// Whether a lease that a server with another run id does not know may be put back: only its
     /// holder may ask for that.
     pub reinstate: bool,
 }
 
-/// Why a leadership changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+/// Why a leadership began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// There was no leader before.
     First,
@@ -145,6 +153,16 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Tells why the claim of `lease` succeeds `previous`.
+    fn of(previous: Option<&Record>, lease: &str) -> Self {
+        match previous {
+            None => Self::First,
+            Some(record) if record.lease == lease => Self::Restarted,
+            Some(record) if record.lease.is_empty() => Self::Released,
+            Some(_) => Self::Expired,
+        }
+    }
+
     /// The name in the timeline and in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -172,6 +190,8 @@ pub struct Claim {
     pub run_id: String,
     /// The time by the store's clock, in ms.
     pub now: u64,
+    /// Why this leadership began.
+    pub cause: Cause,
 }
 
 impl Claim {
@@ -295,8 +315,8 @@ pub enum Channel {
     Updates,
     /// Claims and releases.
     Leadership,
-    /// The liveness channel of one leader, named as [`alive_channel`] of its store names it.
-    Alive(String),
+    /// The liveness channel of one leader, by the uuid that ends its name.
+    Alive(uuid::Uuid),
 }
 
 /// Messages of a channel, in the order of their publication.

@@ -1,0 +1,463 @@
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use parking_lot::Mutex;
+use tokio::sync::broadcast;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{
+    ACQUISITION, Batch, Cause, Channel, Claim, ClaimRequest, LeaseValue, Observation,
+    PRESENCE_EXPIRY, PollState, Presence, Published, Reading, Renewal, Resumed, Standing, Store,
+    StoreError, Subscription, Survey, TIMELINE, TimelineEntry,
+};
+use crate::model::{Announcement, EndpointName, Publication, Record};
+
+/// How many messages a subscriber may lag behind before its subscription ends.
+const BACKLOG: usize = 1024;
+
+/// A store in the memory of one process, with the semantics of Redis.
+///
+/// It serves a single process without redundancy, the demonstration, and tests: its time is
+/// tokio's, which a test can pause. Clones share one store.
+#[derive(Clone)]
+pub struct EmbeddedStore {
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    run_id: String,
+    clock: StoreClock,
+    lease: Option<Lease>,
+    record: Option<Record>,
+    endpoints: HashMap<EndpointName, Stored>,
+    replicas: BTreeMap<String, Presence>,
+    timeline: VecDeque<TimelineEntry>,
+    updates: broadcast::Sender<Bytes>,
+    leadership: broadcast::Sender<Bytes>,
+}
+
+struct Lease {
+    value: LeaseValue,
+    until: Instant,
+}
+
+#[derive(Default)]
+struct Stored {
+    snapshot: Option<Publication>,
+    state: Option<PollState>,
+    checked_at: Option<u64>,
+}
+
+/// Wall-clock time that goes on with tokio's clock, so that it stands still when that is paused.
+struct StoreClock {
+    start: Instant,
+    start_ms: u64,
+}
+
+impl StoreClock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "within one process it is the store's time"
+    )]
+    fn new() -> Self {
+        let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        Self {
+            start: Instant::now(),
+            start_ms: millis(wall.unwrap_or_default()),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.start_ms + millis(self.start.elapsed())
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Default for EmbeddedStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl EmbeddedStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self {
+            state: Arc::new(Mutex::new(State::new())),
+        }
+    }
+
+    /// Loses everything, as a Redis that restarts without persistence.
+    #[cfg(test)]
+    pub(crate) fn restart_empty(&self) {
+        *self.state.lock() = State::new();
+    }
+
+    /// Goes on with the same data under another run id, as a promoted replica.
+    #[cfg(test)]
+    pub(crate) fn fail_over(&self) {
+        let mut state = self.state.lock();
+        let fresh = State::new();
+        state.run_id = fresh.run_id;
+        state.updates = fresh.updates;
+        state.leadership = fresh.leadership;
+    }
+
+    /// Takes the lease away from whoever holds it.
+    #[cfg(test)]
+    pub(crate) fn evict_lease(&self) {
+        self.state.lock().lease = None;
+    }
+}
+
+impl State {
+    fn new() -> Self {
+        Self {
+            run_id: Uuid::new_v4().simple().to_string(),
+            clock: StoreClock::new(),
+            lease: None,
+            record: None,
+            endpoints: HashMap::new(),
+            replicas: BTreeMap::new(),
+            timeline: VecDeque::new(),
+            updates: broadcast::Sender::new(BACKLOG),
+            leadership: broadcast::Sender::new(BACKLOG),
+        }
+    }
+
+    /// The lease, if it has not ended.
+    fn lease(&self) -> Option<&Lease> {
+        self.lease
+            .as_ref()
+            .filter(|lease| lease.until > Instant::now())
+    }
+
+    fn holds(&self, value: &LeaseValue) -> bool {
+        self.lease().is_some_and(|lease| lease.value == *value)
+    }
+
+    fn hold(&mut self, value: &LeaseValue, duration: Duration) {
+        self.lease = Some(Lease {
+            value: value.clone(),
+            until: Instant::now() + duration,
+        });
+    }
+
+    /// Whether the record is this claim's.
+    fn is_recorded(&self, claim: &Claim) -> bool {
+        self.record.as_ref().is_some_and(|record| {
+            record.term == claim.term && record.lease == claim.lease.to_string()
+        })
+    }
+
+    fn observe(&self) -> Observation {
+        Observation {
+            held_for: self.lease().map(|lease| lease.until - Instant::now()),
+            record: self.record.clone(),
+            run_id: self.run_id.clone(),
+        }
+    }
+
+    fn announce(&self, announcement: &Announcement) {
+        let message = serde_json::to_vec(announcement).unwrap_or_default();
+        self.leadership.send(message.into()).ok();
+    }
+
+    fn note(&mut self, entry: TimelineEntry) {
+        self.timeline.push_front(entry);
+        self.timeline.truncate(TIMELINE);
+    }
+
+    fn claim(&mut self, request: &ClaimRequest) -> Option<Claim> {
+        let moved = self
+            .record
+            .as_ref()
+            .is_none_or(|record| record.run_id != self.run_id);
+        if request.reinstate && moved && self.lease().is_none() {
+            self.hold(&request.lease, request.duration);
+        }
+        if !self.holds(&request.lease) {
+            return None;
+        }
+        self.hold(&request.lease, request.duration);
+        let now = self.clock.now();
+        let lease = request.lease.to_string();
+        let previous = self.record.take();
+        let cause = Cause::of(previous.as_ref(), &lease);
+        let same_run = |record: &&Record| record.run_id == self.run_id;
+        let record = match previous
+            .as_ref()
+            .filter(same_run)
+            .filter(|old| old.lease == lease)
+        {
+            Some(repeated) => repeated.clone(),
+            None => {
+                let stored = previous.as_ref().map_or(0, |record| record.term);
+                let term = (stored + 1).max(request.seen + 1).max(now);
+                Record {
+                    term,
+                    lease,
+                    sequence: 0,
+                    base: previous
+                        .as_ref()
+                        .filter(same_run)
+                        .map_or(term, |record| record.base),
+                    run_id: self.run_id.clone(),
+                    alive: String::new(),
+                    replica: request.replica.clone(),
+                    address: request.address.clone(),
+                    since: now,
+                }
+            }
+        };
+        let Record {
+            term,
+            sequence,
+            base,
+            ..
+        } = record;
+        let repeated = previous.is_some_and(|previous| previous.term == term);
+        self.record = Some(record);
+        if !repeated {
+            let replica = request.replica.clone();
+            let gap = millis(request.gap);
+            let (event, reason) = ("claimed".into(), cause.as_str().into());
+            self.note(TimelineEntry {
+                at: now,
+                event,
+                replica,
+                term,
+                cause: reason,
+                gap,
+            });
+            self.announce(&Announcement::Claimed {
+                term,
+                replica: request.replica.clone(),
+            });
+        }
+        Some(Claim {
+            lease: request.lease.clone(),
+            duration: request.duration,
+            replica: request.replica.clone(),
+            term,
+            sequence,
+            base,
+            run_id: self.run_id.clone(),
+            now,
+            cause,
+        })
+    }
+
+    fn release(&mut self, claim: &Claim) -> bool {
+        let held = self.holds(&claim.lease);
+        if held {
+            self.lease = None;
+        }
+        if self.is_recorded(claim) {
+            if let Some(record) = &mut self.record {
+                record.lease.clear();
+                record.alive.clear();
+            }
+            let (term, replica) = (claim.term, claim.replica.clone());
+            self.note(TimelineEntry {
+                at: self.clock.now(),
+                event: "released".into(),
+                replica: replica.clone(),
+                term,
+                cause: String::new(),
+                gap: 0,
+            });
+            self.announce(&Announcement::Released { term, replica });
+        }
+        held
+    }
+
+    fn publish(&mut self, claim: &Claim, batch: &Batch) -> Published {
+        let as_left = self.is_recorded(claim)
+            && self
+                .record
+                .as_ref()
+                .is_some_and(|record| record.sequence == batch.after);
+        if !as_left {
+            return Published::Fenced(self.record.as_ref().map(|record| Standing {
+                term: record.term,
+                lease: record.lease.clone(),
+                sequence: record.sequence,
+            }));
+        }
+        for item in &batch.items {
+            let stored = self
+                .endpoints
+                .entry(item.publication.endpoint.clone())
+                .or_default();
+            stored.snapshot = Some(item.publication.clone());
+            stored.state = Some(item.state.clone());
+            self.updates.send(item.publication.json().clone()).ok();
+        }
+        for (endpoint, state) in &batch.states {
+            self.endpoints.entry(endpoint.clone()).or_default().state = Some(state.clone());
+        }
+        for (endpoint, at) in &batch.checked {
+            self.endpoints
+                .entry(endpoint.clone())
+                .or_default()
+                .checked_at = Some(*at);
+        }
+        if let Some(record) = &mut self.record {
+            record.sequence = batch.last();
+        }
+        if let Some(beat) = &batch.beat {
+            self.updates.send(beat.clone()).ok();
+        }
+        Published::Accepted
+    }
+
+    fn read(&self, endpoints: &[EndpointName]) -> Reading {
+        let now = self.clock.now();
+        let stored = || {
+            endpoints
+                .iter()
+                .filter_map(|name| self.endpoints.get_key_value(name))
+        };
+        let age = |at: u64| Duration::from_millis(now.saturating_sub(at));
+        Reading {
+            version: self
+                .record
+                .as_ref()
+                .map(Record::version)
+                .unwrap_or_default(),
+            snapshots: stored()
+                .filter_map(|(_, stored)| stored.snapshot.clone())
+                .collect(),
+            ages: stored()
+                .filter_map(|(name, stored)| Some((name.clone(), age(stored.checked_at?))))
+                .collect(),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for EmbeddedStore {
+    async fn observe(&self) -> Result<Observation, StoreError> {
+        Ok(self.state.lock().observe())
+    }
+
+    async fn acquire(&self) -> Option<LeaseValue> {
+        let mut state = self.state.lock();
+        let value = LeaseValue::new(
+            [Uuid::new_v4(), Uuid::new_v4()]
+                .iter()
+                .flat_map(|id| *id.as_bytes())
+                .take(20)
+                .collect(),
+        );
+        let free = state.lease().is_none();
+        free.then(|| {
+            state.hold(&value, ACQUISITION);
+            value
+        })
+    }
+
+    async fn claim(&self, request: &ClaimRequest) -> Result<Option<Claim>, StoreError> {
+        Ok(self.state.lock().claim(request))
+    }
+
+    async fn renew(&self, claim: &Claim, _alive: Uuid) -> Result<Renewal, StoreError> {
+        let mut state = self.state.lock();
+        if state.run_id != claim.run_id {
+            return Ok(Renewal::OtherServer);
+        }
+        if !state.holds(&claim.lease) {
+            return Ok(Renewal::Lost);
+        }
+        state.hold(&claim.lease, claim.duration);
+        Ok(Renewal::Held {
+            now: state.clock.now(),
+        })
+    }
+
+    async fn release(&self, claim: &Claim) -> Result<bool, StoreError> {
+        Ok(self.state.lock().release(claim))
+    }
+
+    async fn publish(&self, claim: &Claim, batch: &Batch) -> Result<Published, StoreError> {
+        let mut state = self.state.lock();
+        if state.run_id != claim.run_id {
+            return Ok(Published::OtherServer);
+        }
+        Ok(state.publish(claim, batch))
+    }
+
+    async fn resume(&self, endpoints: &[EndpointName]) -> Result<Vec<Resumed>, StoreError> {
+        let state = self.state.lock();
+        let resumed = |name: &EndpointName| {
+            let stored = state.endpoints.get(name)?;
+            Some(Resumed {
+                endpoint: name.clone(),
+                state: stored.state.clone()?,
+                checked_at: stored.checked_at,
+            })
+        };
+        Ok(endpoints.iter().filter_map(resumed).collect())
+    }
+
+    async fn read(&self, endpoints: &[EndpointName]) -> Result<Reading, StoreError> {
+        Ok(self.state.lock().read(endpoints))
+    }
+
+    async fn subscribe(&self, channel: Channel) -> Result<Subscription, StoreError> {
+        let state = self.state.lock();
+        let receiver = match channel {
+            Channel::Updates => state.updates.subscribe(),
+            Channel::Leadership => state.leadership.subscribe(),
+            Channel::Alive(_) => return Ok(Subscription::new(stream::pending().boxed())),
+        };
+        // A receiver that lags behind has missed messages: the subscription ends.
+        let messages = stream::unfold(receiver, async |mut receiver| {
+            receiver
+                .recv()
+                .await
+                .ok()
+                .map(|message| (message, receiver))
+        });
+        Ok(Subscription::new(messages.boxed()))
+    }
+
+    async fn announce_presence(&self, presence: &Presence) -> Result<(), StoreError> {
+        let mut state = self.state.lock();
+        let seen_at = state.clock.now();
+        let known = Presence {
+            seen_at,
+            ..presence.clone()
+        };
+        state.replicas.insert(presence.replica.clone(), known);
+        Ok(())
+    }
+
+    async fn withdraw_presence(&self, replica: &str) -> Result<(), StoreError> {
+        self.state.lock().replicas.remove(replica);
+        Ok(())
+    }
+
+    async fn survey(&self) -> Result<Survey, StoreError> {
+        let mut state = self.state.lock();
+        let now = state.clock.now();
+        state
+            .replicas
+            .retain(|_, presence| now - presence.seen_at <= millis(PRESENCE_EXPIRY));
+        Ok(Survey {
+            now,
+            observation: state.observe(),
+            replicas: state.replicas.values().cloned().collect(),
+            timeline: state.timeline.iter().cloned().collect(),
+        })
+    }
+}
