@@ -336,7 +336,7 @@ impl Subscription {
 }
 
 /// What a replica tells of itself every ten seconds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Presence {
     /// The replica's name.
     pub replica: String,

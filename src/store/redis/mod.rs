@@ -1,2 +1,365 @@
-/// placeholder
-pub struct RedisStore;
+//! The store in Redis: one Lua script per atomic step.
+
+mod connection;
+mod failure;
+mod keys;
+mod reply;
+
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis::{Script, ScriptInvocation, Value};
+use rslock::LockManager;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use self::connection::{Connection, Link, Server};
+use self::keys::Keys;
+use super::{
+    ACQUISITION, Batch, Channel, Claim, ClaimRequest, LeaseValue, Observation, PRESENCE_EXPIRY,
+    Presence, Published, Reading, Renewal, Resumed, Store, StoreError, Subscription, Survey,
+    TIMELINE,
+};
+use crate::config::RedisConfig;
+use crate::model::{Announcement, ClusterName, EndpointName};
+
+static OBSERVE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("script/observe.lua")));
+static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("script/claim.lua")));
+static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("script/renew.lua")));
+static RELEASE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("script/release.lua")));
+static PUBLISH: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("script/publish.lua")));
+static PRESENCE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("script/presence.lua")));
+
+/// How many snapshots are read at once: bodies are large, and Redis does nothing else meanwhile.
+const SNAPSHOTS_AT_ONCE: usize = 64;
+/// What a slow network still carries in a millisecond, in bytes: large batches get that much
+/// longer than the configured timeout.
+const BYTES_PER_MILLISECOND: usize = 10 * 1024;
+
+/// A cluster's store in Redis.
+pub struct RedisStore {
+    server: Server,
+    keys: Keys,
+    lease: Link,
+    publish: Link,
+    read: Link,
+}
+
+impl RedisStore {
+    /// Prepares the store; connections are opened when they are needed.
+    ///
+    /// # Errors
+    /// When the address is none that Redis understands.
+    pub fn new(cluster: &ClusterName, config: &RedisConfig) -> Result<Self, StoreError> {
+        let server = Server::new(config)?;
+        let link = |purpose| Link::new(server.clone(), purpose);
+        Ok(Self {
+            keys: Keys::new(cluster),
+            lease: link("lease"),
+            publish: link("publish"),
+            read: link("read"),
+            server,
+        })
+    }
+
+    /// Runs a script on the lease's connection; answers with the server's run id as well.
+    async fn run<T: redis::FromRedisValue>(
+        &self,
+        prepare: impl FnOnce(&str) -> ScriptInvocation<'static>,
+    ) -> Result<(T, Arc<str>), StoreError> {
+        self.lease
+            .request(self.server.timeout(), async |mut connection| {
+                let script = prepare(&connection.run_id);
+                let reply = script.invoke_async(&mut connection.redis).await?;
+                Ok((reply, connection.run_id))
+            })
+            .await
+    }
+}
+
+/// Whether a claim was made on another server than the one that is now connected.
+fn moved(claim: &Claim, connection: &Connection) -> bool {
+    *connection.run_id != *claim.run_id
+}
+
+#[async_trait]
+impl Store for RedisStore {
+    async fn observe(&self) -> Result<Observation, StoreError> {
+        let (reply, run_id) = self
+            .run::<(i64, Value)>(|_| {
+                let mut script = OBSERVE.prepare_invoke();
+                script.key(&self.keys.lease).key(&self.keys.leader);
+                script
+            })
+            .await?;
+        Ok(reply::observation(reply, &run_id))
+    }
+
+    async fn acquire(&self) -> Option<LeaseValue> {
+        // A manager of its own for each try: one whose connection is blackholed never recovers.
+        // One round: the elector decides when to try again.
+        let mut manager = LockManager::from_clients(vec![self.server.client()]);
+        manager.set_retry(1, Duration::from_millis(1));
+        let key = self.keys.lease.as_str();
+        let limit = self.server.timeout() * 2;
+        let lock = timeout(limit, manager.lock(key, ACQUISITION))
+            .await
+            .ok()?
+            .ok()?;
+        Some(LeaseValue::new(lock.val))
+    }
+
+    async fn claim(&self, request: &ClaimRequest) -> Result<Option<Claim>, StoreError> {
+        let (reply, run_id) = self
+            .run::<Option<(u64, u64, u64, u64, String)>>(|run_id| {
+                let announced = Announcement::Claimed {
+                    term: 0,
+                    replica: request.replica.clone(),
+                };
+                let (head, tail) = reply::around_term(&announced);
+                let mut script = CLAIM.prepare_invoke();
+                script
+                    .key(&self.keys.lease)
+                    .key(&self.keys.leader)
+                    .key(&self.keys.timeline)
+                    .arg(request.lease.bytes())
+                    .arg(request.lease.to_string())
+                    .arg(millis(request.duration))
+                    .arg(request.seen)
+                    .arg(self.keys.alive(request.alive))
+                    .arg(&request.replica)
+                    .arg(&request.address)
+                    .arg(millis(request.gap))
+                    .arg(u8::from(request.reinstate))
+                    .arg(run_id)
+                    .arg(TIMELINE)
+                    .arg(&self.keys.leadership)
+                    .arg(head)
+                    .arg(tail);
+                script
+            })
+            .await?;
+        Ok(reply.map(|(term, sequence, base, now, cause)| Claim {
+            lease: request.lease.clone(),
+            duration: request.duration,
+            replica: request.replica.clone(),
+            term,
+            sequence,
+            base,
+            run_id: run_id.to_string(),
+            now,
+            cause: reply::cause(&cause),
+        }))
+    }
+
+    async fn renew(&self, claim: &Claim, alive: Uuid) -> Result<Renewal, StoreError> {
+        let mut script = RENEW.prepare_invoke();
+        script
+            .key(&self.keys.lease)
+            .key(&self.keys.leader)
+            .arg(claim.lease.bytes())
+            .arg(claim.lease.to_string())
+            .arg(claim.term)
+            .arg(millis(claim.duration))
+            .arg(self.keys.alive(alive));
+        self.lease
+            .request(self.server.timeout(), async |mut connection| {
+                if moved(claim, &connection) {
+                    return Ok(Renewal::OtherServer);
+                }
+                let now: Option<u64> = script.invoke_async(&mut connection.redis).await?;
+                Ok(now.map_or(Renewal::Lost, |now| Renewal::Held { now }))
+            })
+            .await
+    }
+
+    async fn release(&self, claim: &Claim) -> Result<bool, StoreError> {
+        let (held, _) = self
+            .run::<bool>(|_| {
+                let (term, replica) = (claim.term, claim.replica.clone());
+                let announced = Announcement::Released { term, replica };
+                let mut script = RELEASE.prepare_invoke();
+                script
+                    .key(&self.keys.lease)
+                    .key(&self.keys.leader)
+                    .key(&self.keys.timeline)
+                    .arg(claim.lease.bytes())
+                    .arg(claim.lease.to_string())
+                    .arg(claim.term)
+                    .arg(&claim.replica)
+                    .arg(TIMELINE)
+                    .arg(&self.keys.leadership)
+                    .arg(reply::json(&announced));
+                script
+            })
+            .await?;
+        Ok(held)
+    }
+
+    async fn publish(&self, claim: &Claim, batch: &Batch) -> Result<Published, StoreError> {
+        let (script, size) = publish_script(&self.keys, claim, batch);
+        let longer = Duration::from_millis((size / BYTES_PER_MILLISECOND) as u64);
+        self.publish
+            .request(self.server.timeout() + longer, async |mut connection| {
+                if moved(claim, &connection) {
+                    return Ok(Published::OtherServer);
+                }
+                script
+                    .invoke_async(&mut connection.redis)
+                    .await
+                    .map(reply::published)
+            })
+            .await
+    }
+
+    async fn resume(&self, endpoints: &[EndpointName]) -> Result<Vec<Resumed>, StoreError> {
+        if endpoints.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names: Vec<&str> = endpoints.iter().map(EndpointName::as_str).collect();
+        let mut fields = redis::pipe();
+        fields.cmd("HMGET").arg(&self.keys.state).arg(&names);
+        fields.cmd("HMGET").arg(&self.keys.checked).arg(&names);
+        let (states, checked) = self
+            .publish
+            .request(self.server.timeout() * 2, async |mut connection| {
+                fields.query_async(&mut connection.redis).await
+            })
+            .await?;
+        Ok(reply::resumed(endpoints, states, checked))
+    }
+
+    async fn read(&self, endpoints: &[EndpointName]) -> Result<Reading, StoreError> {
+        if endpoints.is_empty() {
+            return Ok(Reading::default());
+        }
+        let names: Vec<&str> = endpoints.iter().map(EndpointName::as_str).collect();
+        let mut facts = redis::pipe();
+        facts
+            .cmd("HMGET")
+            .arg(&self.keys.leader)
+            .arg(&["term", "sequence"])
+            .cmd("TIME");
+        facts.cmd("HMGET").arg(&self.keys.checked).arg(&names);
+        let facts = self
+            .read
+            .request(self.server.timeout() * 2, async |mut connection| {
+                facts.query_async(&mut connection.redis).await
+            })
+            .await?;
+        let mut reading = reply::reading(endpoints, facts);
+        for some in endpoints.chunks(SNAPSHOTS_AT_ONCE) {
+            let keys: Vec<String> = some.iter().map(|name| self.keys.snapshot(name)).collect();
+            let snapshots = self
+                .read
+                .request(self.server.timeout() * 4, async |mut connection| {
+                    redis::cmd("MGET")
+                        .arg(keys)
+                        .query_async(&mut connection.redis)
+                        .await
+                })
+                .await?;
+            reply::add_snapshots(&mut reading, snapshots);
+        }
+        Ok(reading)
+    }
+
+    async fn subscribe(&self, channel: Channel) -> Result<Subscription, StoreError> {
+        self.server.subscribe(&self.keys.channel(&channel)).await
+    }
+
+    async fn announce_presence(&self, presence: &Presence) -> Result<(), StoreError> {
+        let mut script = PRESENCE.prepare_invoke();
+        script
+            .key(&self.keys.replicas)
+            .arg(&presence.replica)
+            .arg(reply::without_seen_at(presence))
+            .arg(millis(PRESENCE_EXPIRY));
+        self.read
+            .request(self.server.timeout(), async |mut connection| {
+                script.invoke_async::<()>(&mut connection.redis).await
+            })
+            .await
+    }
+
+    async fn withdraw_presence(&self, replica: &str) -> Result<(), StoreError> {
+        self.read
+            .request(self.server.timeout(), async |mut connection| {
+                let mut command = redis::cmd("HDEL");
+                command.arg(&self.keys.replicas).arg(replica);
+                command.query_async::<()>(&mut connection.redis).await
+            })
+            .await
+    }
+
+    async fn survey(&self) -> Result<Survey, StoreError> {
+        let mut parts = redis::pipe();
+        parts.cmd("TIME").cmd("PTTL").arg(&self.keys.lease);
+        parts
+            .hgetall(&self.keys.leader)
+            .hgetall(&self.keys.replicas);
+        let timeline = &self.keys.timeline;
+        parts
+            .cmd("XREVRANGE")
+            .arg(timeline)
+            .arg("+")
+            .arg("-")
+            .arg("COUNT")
+            .arg(TIMELINE);
+        let (parts, connection) = self
+            .read
+            .request(self.server.timeout(), async |mut connection| {
+                Ok((parts.query_async(&mut connection.redis).await?, connection))
+            })
+            .await?;
+        Ok(reply::survey(parts, &connection.run_id))
+    }
+}
+
+/// The publish script with its arguments, and about how many bytes they are.
+fn publish_script(keys: &Keys, claim: &Claim, batch: &Batch) -> (ScriptInvocation<'static>, usize) {
+    let mut size = 0;
+    let mut script = PUBLISH.prepare_invoke();
+    script
+        .key(&keys.leader)
+        .key(&keys.history)
+        .key(&keys.checked)
+        .key(&keys.state);
+    for item in &batch.items {
+        script.key(keys.snapshot(&item.publication.endpoint));
+    }
+    script
+        .arg(claim.term)
+        .arg(claim.lease.to_string())
+        .arg(batch.after)
+        .arg(batch.last())
+        .arg(batch.history)
+        .arg(&keys.updates)
+        .arg(batch.beat.as_deref().unwrap_or_default())
+        .arg(batch.items.len())
+        .arg(batch.checked.len())
+        .arg(batch.states.len());
+    for item in &batch.items {
+        size += item.publication.json().len();
+        script
+            .arg(item.publication.endpoint.as_str())
+            .arg(&item.publication.json()[..])
+            .arg(reply::json(&item.state));
+    }
+    for (endpoint, at) in &batch.checked {
+        script.arg(endpoint.as_str()).arg(at);
+    }
+    for (endpoint, state) in &batch.states {
+        script.arg(endpoint.as_str()).arg(reply::json(state));
+    }
+    (script, size)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
