@@ -10,6 +10,9 @@
 //! [`election`] decides who polls, [`admin`] shows what goes on, and [`app`] alone puts the parts
 //! together.
 
+pub mod backoff;
+pub mod clock;
 pub mod config;
+pub mod election;
 pub mod model;
 pub mod store;

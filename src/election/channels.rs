@@ -1,0 +1,142 @@
+//! The elector's two subscriptions, each with its own loop that brings it back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
+
+use crate::backoff::Backoff;
+use crate::model::Announcement;
+use crate::store::{Channel, Store, Subscription};
+
+/// The longest wait between two tries to subscribe.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// A subscription that comes back by itself. Waiting for it can be given up at any time.
+struct Lasting {
+    store: Arc<dyn Store>,
+    channel: Channel,
+    open: Option<Subscription>,
+    opened: Instant,
+    backoff: Backoff,
+    next_try: Instant,
+}
+
+impl Lasting {
+    fn new(store: Arc<dyn Store>, channel: Channel) -> Self {
+        let backoff = Backoff::up_to(LONGEST_WAIT);
+        let now = Instant::now();
+        Self {
+            store,
+            channel,
+            open: None,
+            opened: now,
+            backoff,
+            next_try: now,
+        }
+    }
+
+    /// Waits until there is a subscription; `true` if there was none before.
+    async fn open(&mut self) -> bool {
+        if self.open.is_some() {
+            return false;
+        }
+        loop {
+            sleep_until(self.next_try).await;
+            match self.store.subscribe(self.channel.clone()).await {
+                Ok(subscription) => {
+                    self.open = Some(subscription);
+                    self.opened = Instant::now();
+                    return true;
+                }
+                Err(error) => {
+                    tracing::debug!(%error, channel = ?self.channel, "cannot subscribe");
+                    self.next_try = Instant::now() + self.backoff.wait();
+                }
+            }
+        }
+    }
+
+    /// The next message; `None` once, when the subscription has ended.
+    async fn next(&mut self) -> Option<bytes::Bytes> {
+        let message = match &mut self.open {
+            Some(subscription) => subscription.next().await,
+            None => None,
+        };
+        if message.is_none() {
+            self.open = None;
+            // One that ends as soon as it is open is a failure like any other.
+            if self.opened.elapsed() > LONGEST_WAIT {
+                self.backoff.reset();
+            }
+            self.next_try = Instant::now() + self.backoff.wait();
+        }
+        message
+    }
+}
+
+/// What the leadership channel brings.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// An announcement: a hint to read the record.
+    Announcement(Announcement),
+    /// The channel is (again) subscribed to; something may have been missed.
+    Subscribed,
+}
+
+/// The leadership channel.
+pub(super) struct Announcements(Lasting);
+
+impl Announcements {
+    pub(super) fn new(store: Arc<dyn Store>) -> Self {
+        Self(Lasting::new(store, Channel::Leadership))
+    }
+
+    /// Waits for something to be heard.
+    pub(super) async fn next(&mut self) -> Heard {
+        loop {
+            if self.0.open().await {
+                return Heard::Subscribed;
+            }
+            let Some(message) = self.0.next().await else {
+                continue;
+            };
+            match serde_json::from_slice(&message) {
+                Ok(announcement) => return Heard::Announcement(announcement),
+                Err(error) => tracing::debug!(%error, "announcement not understood"),
+            }
+        }
+    }
+}
+
+/// The channel that only this replica subscribes to, by which others see that it lives.
+pub(super) struct Liveness {
+    id: Uuid,
+    subscription: Lasting,
+}
+
+impl Liveness {
+    /// Prepares a fresh channel.
+    pub(super) fn new(store: Arc<dyn Store>) -> Self {
+        let id = Uuid::new_v4();
+        Self {
+            id,
+            subscription: Lasting::new(store, Channel::Alive(id)),
+        }
+    }
+
+    pub(super) fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// Waits until the channel is subscribed to.
+    pub(super) async fn open(&mut self) {
+        self.subscription.open().await;
+    }
+
+    /// Waits until the open channel is lost. Whatever is published there means nothing.
+    pub(super) async fn lost(&mut self) {
+        while self.subscription.next().await.is_some() {}
+    }
+}

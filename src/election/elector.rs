@@ -1,0 +1,326 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::histogram;
+use tokio::select;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::channels::{Announcements, Heard, Liveness};
+use super::keeper::{End, Keeper, report};
+use super::leadership::Leadership;
+use super::view::{Observer, View};
+use crate::backoff::Backoff;
+use crate::clock::{Clock, Moment};
+use crate::config::LeaseConfig;
+use crate::model::{Announcement, Record};
+use crate::store::{Cause, Claim, ClaimRequest, LeaseValue, Observation, Store};
+
+/// How long a leadership that is over may still try to publish what it has. The store refuses it
+/// if another has claimed meanwhile, and says so.
+const FAREWELL: Duration = Duration::from_millis(500);
+/// A lease ends a little after its `PTTL`, which is rounded to milliseconds.
+const ROUNDING: Duration = Duration::from_millis(1);
+
+/// What a replica does while it leads.
+pub trait Duties: Send {
+    /// Performs the duties until [`Leadership::winding_down`], finishes what must be finished, and
+    /// returns. Dropped when the leadership is over before that.
+    fn perform(&mut self, leadership: &Leadership) -> impl Future<Output = ()> + Send;
+}
+
+/// Who a replica is, as it writes into the record.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Its name.
+    pub replica: String,
+    /// Its admin address.
+    pub address: String,
+}
+
+/// Runs the state machine of one replica: standby ⇄ leading.
+pub struct Elector<D> {
+    store: Arc<dyn Store>,
+    clock: Clock,
+    lease: LeaseConfig,
+    identity: Identity,
+    duties: D,
+    announcements: Announcements,
+    liveness: Liveness,
+    observer: Observer,
+    /// The run id of the server that last answered.
+    server: String,
+    shutdown: CancellationToken,
+}
+
+/// A lease that was free and has been taken.
+struct Taken {
+    lease: LeaseValue,
+    /// When the request was sent.
+    sent: Moment,
+    /// Since when the lease had been free, as far as this replica saw.
+    free_since: Option<Instant>,
+}
+
+impl<D: Duties> Elector<D> {
+    /// Prepares an elector, which ends when `shutdown` is cancelled.
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Clock,
+        lease: LeaseConfig,
+        identity: Identity,
+        duties: D,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self {
+            announcements: Announcements::new(Arc::clone(&store)),
+            liveness: Liveness::new(Arc::clone(&store)),
+            observer: Observer::new(),
+            server: String::new(),
+            store,
+            clock,
+            lease,
+            identity,
+            duties,
+            shutdown,
+        }
+    }
+
+    /// What this replica sees, now and from now on.
+    pub fn view(&self) -> watch::Receiver<View> {
+        self.observer.subscribe()
+    }
+
+    /// Stands by and leads in turn, until the shutdown. Hands over before it returns.
+    pub async fn run(mut self) {
+        while let Some(taken) = self.stand_by().await {
+            self.serve(taken).await;
+            self.observer.stands_by();
+            // A fresh one for the next time: whoever sees this one gone need not wait for the lease.
+            self.liveness = Liveness::new(Arc::clone(&self.store));
+        }
+    }
+
+    /// Waits for a free lease and takes it. `None`: the replica shuts down.
+    async fn stand_by(&mut self) -> Option<Taken> {
+        let shutdown = self.shutdown.clone();
+        select! {
+            biased;
+            () = shutdown.cancelled() => None,
+            taken = self.contend() => Some(taken),
+        }
+    }
+
+    /// Tries for the lease whenever it may be free, until it is taken.
+    async fn contend(&mut self) -> Taken {
+        let mut refusals = Backoff::up_to(self.lease.retry_period);
+        let mut free_since = None;
+        loop {
+            let observation = self.observe().await;
+            if let Some(held_for) = observation.held_for {
+                refusals.reset();
+                free_since = self.wait_for_end(held_for).await;
+                continue;
+            }
+            self.leave_first_try_to_its_holder(&observation).await;
+            // A lease without a liveness channel still counts, so do not wait for it for long.
+            timeout(FAREWELL, self.liveness.open()).await.ok();
+            let sent = self.clock.now();
+            if let Some(lease) = self.store.acquire().await {
+                return Taken {
+                    lease,
+                    sent,
+                    free_since,
+                };
+            }
+            sleep(refusals.wait()).await;
+        }
+    }
+
+    /// Asks the store who leads, until it answers.
+    async fn observe(&mut self) -> Observation {
+        let mut backoff = Backoff::up_to(self.lease.retry_period);
+        loop {
+            match self.store.observe().await {
+                Ok(observation) => {
+                    self.observer.observed(&observation);
+                    return observation;
+                }
+                Err(error) => {
+                    self.observer.failed("ask the store who leads", &error);
+                    sleep(backoff.wait()).await;
+                }
+            }
+        }
+    }
+
+    /// Waits until a held lease should have ended, or something was announced; since when it is
+    /// free, if it is.
+    async fn wait_for_end(&mut self, held_for: Duration) -> Option<Instant> {
+        let end = Instant::now() + held_for;
+        select! {
+            () = sleep_until(end + ROUNDING) => Some(end),
+            heard = self.announcements.next() => {
+                if let Heard::Announcement(Announcement::Claimed { term, .. }) = &heard {
+                    self.observer.saw_term(*term);
+                }
+                matches!(heard, Heard::Announcement(Announcement::Released { .. }))
+                    .then(Instant::now)
+            }
+        }
+    }
+
+    /// On a server with another run id, which may have lost the lease, gives its holder the time
+    /// of two renewals to claim again: the leader needs not change.
+    async fn leave_first_try_to_its_holder(&mut self, observation: &Observation) {
+        let known = std::mem::replace(&mut self.server, observation.run_id.clone());
+        if known.is_empty() || observation.run_id.is_empty() || known == observation.run_id {
+            return;
+        }
+        tracing::info!("the store was replaced or restarted: waiting for its leader to claim");
+        let until = Instant::now() + self.lease.retry_period * 2;
+        while let Ok(heard) = timeout_at(until, self.announcements.next()).await {
+            if matches!(heard, Heard::Announcement(_)) {
+                return;
+            }
+        }
+    }
+
+    /// Claims the taken lease and leads, term after term if the store is replaced meanwhile.
+    async fn serve(&mut self, taken: Taken) {
+        let gap = taken
+            .free_since
+            .map(|since| since.elapsed())
+            .unwrap_or_default();
+        let mut deadline = taken.sent.after(self.lease.renew_deadline);
+        let mut reinstate = false;
+        loop {
+            let Some((claim, sent)) = self.claim(&taken.lease, gap, reinstate, deadline).await
+            else {
+                return;
+            };
+            deadline = sent.after(self.lease.renew_deadline);
+            let leadership = Leadership::new(claim, self.clock, deadline);
+            if self.lead(&leadership).await != End::OtherServer {
+                return;
+            }
+            reinstate = true;
+        }
+    }
+
+    /// Claims until the answer is known; `None` if the lease is lost before. With the claim goes
+    /// when it was sent.
+    async fn claim(
+        &mut self,
+        lease: &LeaseValue,
+        gap: Duration,
+        reinstate: bool,
+        deadline: Moment,
+    ) -> Option<(Claim, Moment)> {
+        let request = ClaimRequest {
+            lease: lease.clone(),
+            duration: self.lease.duration,
+            seen: self.observer.seen(),
+            alive: self.liveness.id(),
+            replica: self.identity.replica.clone(),
+            address: self.identity.address.clone(),
+            gap,
+            reinstate,
+        };
+        let mut backoff = Backoff::up_to(self.lease.retry_period);
+        loop {
+            let sent = self.clock.now();
+            if sent >= deadline {
+                return None;
+            }
+            match self.store.claim(&request).await {
+                Ok(claim) => {
+                    let claim = claim?;
+                    self.begin(&claim, gap);
+                    return Some((claim, sent));
+                }
+                Err(error) => {
+                    self.observer.failed("claim the lease", &error);
+                    sleep(backoff.wait()).await;
+                }
+            }
+        }
+    }
+
+    /// Tells everybody in this process that a leadership begins.
+    fn begin(&mut self, claim: &Claim, gap: Duration) {
+        let (term, cause) = (claim.term, claim.cause.as_str());
+        tracing::info!(
+            term,
+            cause,
+            ?gap,
+            replica = self.identity.replica,
+            "leading"
+        );
+        if matches!(claim.cause, Cause::Released | Cause::Expired) {
+            histogram!("pollux_takeover_seconds", "cause" => cause).record(gap);
+        }
+        self.server.clone_from(&claim.run_id);
+        let record = Record {
+            term,
+            lease: claim.lease().to_string(),
+            sequence: claim.sequence,
+            base: claim.base,
+            run_id: claim.run_id.clone(),
+            alive: String::new(),
+            replica: self.identity.replica.clone(),
+            address: self.identity.address.clone(),
+            since: claim.now,
+        };
+        self.observer.leads(claim, record);
+        self.observer
+            .held_until(Instant::now() + self.lease.duration);
+    }
+
+    /// Performs the duties while the lease is kept, and gives it back if it still is.
+    async fn lead(&mut self, leadership: &Leadership) -> End {
+        let began = Instant::now();
+        let end = {
+            let keeper = Keeper {
+                store: &*self.store,
+                clock: self.clock,
+                lease: self.lease,
+                leadership,
+                observer: &mut self.observer,
+            };
+            let keeping = keeper.keep(&mut self.announcements, &mut self.liveness, &self.shutdown);
+            let mut performing = std::pin::pin!(self.duties.perform(leadership));
+            select! {
+                end = keeping => {
+                    if end == End::Deadline {
+                        leadership.wind_down();
+                        timeout(FAREWELL, performing).await.ok();
+                    }
+                    end
+                }
+                () = &mut performing => End::Released,
+            }
+        };
+        report(end, leadership, began.elapsed());
+        if matches!(end, End::Released | End::Fenced) {
+            self.release(leadership).await;
+        }
+        end
+    }
+
+    /// Gives the lease back, so that nobody needs to wait for its end.
+    async fn release(&mut self, leadership: &Leadership) {
+        let mut backoff = Backoff::up_to(self.lease.retry_period);
+        let giving_back = async {
+            while let Err(error) = self.store.release(leadership.claim()).await {
+                self.observer.failed("release the lease", &error);
+                sleep(backoff.wait()).await;
+            }
+        };
+        select! {
+            () = giving_back => {}
+            () = leadership.expired() => tracing::warn!("lease not released: it ends by itself"),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+use std::time::Duration;
+
+use metrics::{counter, histogram};
+use tokio::select;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::channels::{Announcements, Heard, Liveness};
+use super::leadership::{Leadership, Refutation};
+use super::view::Observer;
+use crate::backoff::Backoff;
+use crate::clock::Clock;
+use crate::config::LeaseConfig;
+use crate::model::Announcement;
+use crate::store::{Renewal, Store};
+
+/// Why a leadership ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It was asked to end, and its duties are done.
+    Released,
+    /// No renewal succeeded until the deadline.
+    Deadline,
+    /// Another claim is in the record.
+    Fenced,
+    /// The lease is another's, or nobody's.
+    Lost,
+    /// The server's run id changed: the same replica claims again.
+    OtherServer,
+}
+
+impl End {
+    /// The name in metrics; a claim made anew is no loss.
+    pub(super) fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Released => Some("released"),
+            Self::Deadline => Some("deadline"),
+            Self::Fenced => Some("fenced"),
+            Self::Lost => Some("lost"),
+            Self::OtherServer => None,
+        }
+    }
+}
+
+/// Keeps a claimed lease: renews it, listens, and says when it is over.
+pub(super) struct Keeper<'a> {
+    pub(super) store: &'a dyn Store,
+    pub(super) clock: Clock,
+    pub(super) lease: LeaseConfig,
+    pub(super) leadership: &'a Leadership,
+    pub(super) observer: &'a mut Observer,
+}
+
+impl Keeper<'_> {
+    /// Keeps the lease until it is over, for whatever reason but a release.
+    pub(super) async fn keep(
+        self,
+        announcements: &mut Announcements,
+        liveness: &mut Liveness,
+        shutdown: &CancellationToken,
+    ) -> End {
+        let Self {
+            store,
+            clock,
+            lease,
+            leadership,
+            observer,
+        } = self;
+        let at_once = Notify::new();
+        let alive = liveness.id();
+        let renewing = renew(store, clock, lease, leadership, observer, alive, &at_once);
+        select! {
+            end = renewing => end,
+            () = leadership.expired() => End::Deadline,
+            refutation = leadership.refuted() => match refutation {
+                Refutation::Fenced => End::Fenced,
+                Refutation::OtherServer => End::OtherServer,
+            },
+            () = listen(store, leadership, announcements, &at_once) => End::Fenced,
+            () = stay_alive(leadership, liveness, &at_once) => End::Lost,
+            () = wind_down_on(leadership, shutdown) => End::Released,
+        }
+    }
+}
+
+/// Renews every retry period, and at once when asked to.
+async fn renew(
+    store: &dyn Store,
+    clock: Clock,
+    lease: LeaseConfig,
+    leadership: &Leadership,
+    observer: &mut Observer,
+    alive: uuid::Uuid,
+    at_once: &Notify,
+) -> End {
+    let mut backoff = Backoff::up_to(lease.retry_period);
+    let mut last = Instant::now();
+    loop {
+        select! {
+            () = sleep_until(last + lease.retry_period) => {}
+            () = at_once.notified() => {}
+        }
+        last = Instant::now();
+        loop {
+            let (sent, started) = (clock.now(), Instant::now());
+            let answer = store.renew(leadership.claim(), alive).await;
+            let result = match &answer {
+                Ok(Renewal::Held { .. }) => "held",
+                Ok(Renewal::Lost | Renewal::OtherServer) => "lost",
+                Err(_) => "unknown",
+            };
+            histogram!("pollux_lease_renew_seconds", "result" => result).record(started.elapsed());
+            match answer {
+                Ok(Renewal::Held { now }) => {
+                    leadership.confirm(sent, lease.renew_deadline, now);
+                    observer.held_until(started + lease.duration);
+                    if backoff.reset() {
+                        tracing::info!(term = leadership.term(), "lease renewed again");
+                    }
+                    break;
+                }
+                Ok(Renewal::Lost) => return End::Lost,
+                Ok(Renewal::OtherServer) => return End::OtherServer,
+                Err(error) => {
+                    observer.failed("renew the lease", &error);
+                    sleep(backoff.wait()).await;
+                }
+            }
+        }
+    }
+}
+
+/// Ends when another claim is in the record.
+async fn listen(
+    store: &dyn Store,
+    leadership: &Leadership,
+    announcements: &mut Announcements,
+    at_once: &Notify,
+) {
+    loop {
+        match announcements.next().await {
+            Heard::Announcement(Announcement::Claimed { term, .. }) if term > leadership.term() => {
+                if is_superseded(store, leadership).await {
+                    return;
+                }
+            }
+            Heard::Announcement(_) => {}
+            // The connection was gone, and so perhaps was the server.
+            Heard::Subscribed => at_once.notify_one(),
+        }
+    }
+}
+
+/// Confirms an announcement by the record.
+async fn is_superseded(store: &dyn Store, leadership: &Leadership) -> bool {
+    let observation = store.observe().await;
+    let record = observation.ok().and_then(|observation| observation.record);
+    record.is_some_and(|record| record.term > leadership.term())
+}
+
+/// Brings the liveness channel back whenever it is lost; lets nothing start until a renewal has
+/// told that the lease is still held. Never ends.
+async fn stay_alive(leadership: &Leadership, liveness: &mut Liveness, at_once: &Notify) {
+    loop {
+        liveness.open().await;
+        liveness.lost().await;
+        tracing::debug!(term = leadership.term(), "liveness connection lost");
+        leadership.doubt();
+        at_once.notify_one();
+    }
+}
+
+/// Winds the leadership down once the replica shuts down, and then lets it: never ends.
+async fn wind_down_on(leadership: &Leadership, shutdown: &CancellationToken) {
+    shutdown.cancelled().await;
+    leadership.wind_down();
+    std::future::pending().await
+}
+
+/// Counts and logs how a leadership ended.
+pub(super) fn report(end: End, leadership: &Leadership, led_for: Duration) {
+    let Some(reason) = end.reason() else { return };
+    counter!("pollux_leadership_lost_total", "reason" => reason).increment(1);
+    let term = leadership.term();
+    match end {
+        End::Released => tracing::info!(term, reason, ?led_for, "leadership ended"),
+        _ => tracing::warn!(term, reason, ?led_for, "leadership ended"),
+    }
+}

@@ -1,0 +1,161 @@
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Clock, Moment};
+use crate::store::Claim;
+
+/// The in-process proof of a term: without one nothing can be polled or published.
+///
+/// Only the elector makes one. It proves that the term was claimed, not that it still is in force:
+/// before anything that must not happen twice, ask [`Leadership::may_act`]; what is published is
+/// checked by the store in any case.
+#[derive(Debug)]
+pub struct Leadership {
+    claim: Claim,
+    clock: Clock,
+    standing: watch::Sender<Standing>,
+    store_time: Mutex<StoreTime>,
+    winding_down: CancellationToken,
+}
+
+/// How sure this leadership is of itself.
+#[derive(Clone, Copy, Debug)]
+struct Standing {
+    /// Until when it goes on without another renewal.
+    deadline: Moment,
+    /// Whether it waits for a renewal, having lost sight of the store.
+    in_doubt: bool,
+    /// Why the store no longer takes its publications.
+    refuted: Option<Refutation>,
+}
+
+/// What the store said against a leadership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refutation {
+    /// The record is no longer this leadership's.
+    Fenced,
+    /// The server's run id changed: what was claimed there is not claimed here.
+    OtherServer,
+}
+
+/// The store's clock as of the last answer.
+#[derive(Clone, Copy, Debug)]
+struct StoreTime {
+    ms: u64,
+    at: Instant,
+}
+
+impl Leadership {
+    pub(super) fn new(claim: Claim, clock: Clock, deadline: Moment) -> Self {
+        let store_time = StoreTime {
+            ms: claim.now,
+            at: Instant::now(),
+        };
+        let standing = Standing {
+            deadline,
+            in_doubt: false,
+            refuted: None,
+        };
+        Self {
+            claim,
+            clock,
+            standing: watch::Sender::new(standing),
+            store_time: Mutex::new(store_time),
+            winding_down: CancellationToken::new(),
+        }
+    }
+
+    /// The fencing token.
+    pub fn term(&self) -> u64 {
+        self.claim.term
+    }
+
+    /// The claim that the store checks publications against.
+    pub fn claim(&self) -> &Claim {
+        &self.claim
+    }
+
+    /// Whether the lease is surely held now: no poll starts without.
+    pub fn may_act(&self) -> bool {
+        let standing = *self.standing.borrow();
+        !standing.in_doubt && standing.refuted.is_none() && self.clock.now() < standing.deadline
+    }
+
+    /// Waits until [`Leadership::may_act`] holds, as it does again after a renewal.
+    pub async fn confirmed(&self) {
+        let mut changes = self.standing.subscribe();
+        while !self.may_act() {
+            if changes.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// The time by the store's clock, in ms, whatever this machine's wall clock says.
+    pub fn store_time(&self) -> u64 {
+        let StoreTime { ms, at } = *self.store_time.lock();
+        ms + u64::try_from(at.elapsed().as_millis()).unwrap_or_default()
+    }
+
+    /// Ends when the lease is about to be given back: start nothing, finish what is under way.
+    pub async fn winding_down(&self) {
+        self.winding_down.cancelled().await;
+    }
+
+    /// Reports what the store said against this leadership, which ends it.
+    pub fn refute(&self, refutation: Refutation) {
+        self.standing
+            .send_modify(|standing| standing.refuted = Some(refutation));
+    }
+
+    pub(super) async fn refuted(&self) -> Refutation {
+        let mut changes = self.standing.subscribe();
+        loop {
+            let refuted = changes.borrow_and_update().refuted;
+            if let Some(refutation) = refuted {
+                return refutation;
+            }
+            if changes.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    pub(super) fn wind_down(&self) {
+        self.winding_down.cancel();
+    }
+
+    /// Notes a renewal that was sent at `sent` and answered `store_ms`.
+    pub(super) fn confirm(&self, sent: Moment, renew_deadline: Duration, store_ms: u64) {
+        *self.store_time.lock() = StoreTime {
+            ms: store_ms,
+            at: Instant::now(),
+        };
+        self.standing.send_modify(|standing| {
+            standing.deadline = sent.after(renew_deadline);
+            standing.in_doubt = false;
+        });
+    }
+
+    /// Lets nothing start until the next renewal.
+    pub(super) fn doubt(&self) {
+        self.standing
+            .send_modify(|standing| standing.in_doubt = true);
+    }
+
+    /// Waits until the deadline has passed without a renewal.
+    pub(super) async fn expired(&self) {
+        loop {
+            let deadline = self.standing.borrow().deadline;
+            let now = self.clock.now();
+            if now >= deadline {
+                return;
+            }
+            tokio::time::sleep(deadline.since(now)).await;
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Who polls: the replica that holds the lease.
+//!
+//! [`Elector`] stands by until the lease is free, takes it, claims a term, and lets its
+//! [`Duties`] be performed for as long as renewals succeed. It alone makes a [`Leadership`], and a
+//! [`Leadership`] is what polling and publishing ask for.
+
+mod channels;
+mod elector;
+mod keeper;
+mod leadership;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+pub use elector::{Duties, Elector, Identity};
+pub use leadership::{Leadership, Refutation};
+pub use view::View;

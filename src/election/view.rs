@@ -1,0 +1,129 @@
+use metrics::{counter, gauge};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::model::Record;
+use crate::store::{Claim, Observation, StoreError};
+
+/// What one replica sees of the election.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// The term in which this replica leads; `None` while it stands by.
+    pub leading: Option<u64>,
+    /// The last claim it has seen.
+    pub record: Option<Record>,
+    /// Until when, as far as it knows, the lease is held; `None` when it is free.
+    pub held_until: Option<Instant>,
+    /// Why the store did not answer the last time; `None` once it has.
+    pub store_error: Option<String>,
+    /// Whether the store has answered since the start.
+    pub store_seen: bool,
+}
+
+impl View {
+    /// Whether some replica holds the lease, as far as this one sees.
+    pub fn has_leader(&self) -> bool {
+        self.held_until.is_some_and(|until| until > Instant::now())
+    }
+
+    /// Sets the gauges that follow from it. Time passes, so they are set again when they are read.
+    pub fn export(&self) {
+        let remaining = self.held_until.map(|until| until.saturating_duration_since(Instant::now()));
+        gauge!("pollux_is_leader").set(f64::from(u8::from(self.leading.is_some())));
+        gauge!("pollux_has_leader").set(f64::from(u8::from(self.has_leader())));
+        gauge!("pollux_lease_remaining_seconds").set(remaining.unwrap_or_default().as_secs_f64());
+    }
+}
+
+/// Keeps the [`View`], and the highest term that this replica has seen.
+pub(super) struct Observer {
+    view: watch::Sender<View>,
+    /// The highest term seen; 0 before the first.
+    seen: u64,
+}
+
+impl Observer {
+    pub(super) fn new() -> Self {
+        Self {
+            view: watch::Sender::default(),
+            seen: 0,
+        }
+    }
+
+    pub(super) fn subscribe(&self) -> watch::Receiver<View> {
+        self.view.subscribe()
+    }
+
+    pub(super) fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// Notes a term, wherever it was seen.
+    pub(super) fn saw_term(&mut self, term: u64) {
+        if term <= self.seen {
+            return;
+        }
+        if self.seen > 0 {
+            counter!("pollux_leader_changes_total").increment(1);
+        }
+        self.seen = term;
+        gauge!("pollux_term").set(term as f64);
+    }
+
+    pub(super) fn observed(&mut self, observation: &Observation) {
+        if let Some(record) = &observation.record {
+            if record.term > self.seen && observation.held_for.is_some() {
+                tracing::info!(leader = record.replica, term = record.term, "standing by");
+            }
+            self.saw_term(record.term);
+        }
+        self.view.send_modify(|view| {
+            view.record.clone_from(&observation.record);
+            view.held_until = observation.held_for.map(|held| Instant::now() + held);
+            view.store_error = None;
+            view.store_seen = true;
+        });
+        self.export();
+    }
+
+    /// Notes that the store did not answer; logs the first of such answers in a row.
+    pub(super) fn failed(&mut self, doing: &str, error: &StoreError) {
+        let first = self.view.borrow().store_error.is_none();
+        if first {
+            tracing::warn!(%error, kind = error.kind.as_str(), "cannot {doing}: trying on");
+        } else {
+            tracing::debug!(%error, kind = error.kind.as_str(), "still cannot {doing}");
+        }
+        self.view
+            .send_modify(|view| view.store_error = Some(error.to_string()));
+        self.export();
+    }
+
+    pub(super) fn leads(&mut self, claim: &Claim, record: Record) {
+        self.saw_term(claim.term);
+        self.view.send_modify(|view| {
+            view.leading = Some(claim.term);
+            view.record = Some(record);
+            view.store_error = None;
+            view.store_seen = true;
+        });
+        self.export();
+    }
+
+    pub(super) fn held_until(&mut self, until: Instant) {
+        self.view.send_modify(|view| {
+            view.held_until = Some(until);
+            view.store_error = None;
+        });
+        self.export();
+    }
+
+    pub(super) fn stands_by(&mut self) {
+        self.view.send_modify(|view| view.leading = None);
+        self.export();
+    }
+
+    fn export(&self) {
+        self.view.borrow().export();
+    }
+}
