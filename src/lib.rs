@@ -15,4 +15,5 @@ pub mod clock;
 pub mod config;
 pub mod election;
 pub mod model;
+pub mod poller;
 pub mod store;

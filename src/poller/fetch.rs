@@ -1,0 +1,401 @@
+//! One poll: a request, and an answer that is good in every respect or a failure.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::header::{
+    CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, LAST_MODIFIED,
+};
+use reqwest::{Client, Method, Request, Response, StatusCode};
+
+use super::change::content_hash;
+use super::client::{self, Trust};
+use super::excerpt::quote;
+use super::failure::{self, PollFailure, PollFailureKind, Progress, failure};
+use crate::config::{EndpointConfig, Expectation};
+use crate::model::{Body, EndpointName};
+
+/// The longest validator that is kept and sent back, in bytes. A longer one would risk that the
+/// backend refuses the whole request.
+const LONGEST_VALIDATOR: usize = 8 * 1024 - 1;
+/// What stands in for a missing content type where JSON is expected.
+const JSON: &str = "application/json";
+/// What stands in for a missing content type elsewhere (RFC 9110, section 8.3).
+const UNKNOWN: &str = "application/octet-stream";
+
+/// Polls endpoints. Keeps its connections for as long as it lives, so a process has one.
+#[derive(Debug)]
+pub struct Fetcher {
+    /// The time to connect is a matter of the client, so there is one for each.
+    clients: HashMap<Duration, Client>,
+}
+
+/// Why there is no fetcher.
+#[derive(Debug, thiserror::Error)]
+pub enum FetcherError {
+    /// The HTTP client cannot be built, as a rule for want of root certificates.
+    #[error(
+        "cannot set up the HTTP client: {0}; https endpoints need the system's root certificates \
+         (on Linux, install ca-certificates or set SSL_CERT_FILE)"
+    )]
+    Client(String),
+    /// A header cannot be sent.
+    #[error(
+        "endpoint {endpoint}: header {header:?} has a name or a value that HTTP does not allow"
+    )]
+    Header {
+        /// The endpoint.
+        endpoint: EndpointName,
+        /// The header's name.
+        header: String,
+    },
+}
+
+/// What a backend recognises its last answer by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Validators {
+    /// Its `ETag`, for `If-None-Match`.
+    pub etag: Option<String>,
+    /// Its `Last-Modified`, for `If-Modified-Since`.
+    pub last_modified: Option<String>,
+}
+
+/// A good answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// 304: what the validators stand for is still current.
+    NotModified,
+    /// 2xx, with a body as expected.
+    Body {
+        /// The media type; a default stands in where the backend gave none.
+        content_type: String,
+        /// The body, decompressed.
+        body: Body,
+        /// What to ask with the next time.
+        validators: Validators,
+        /// The [`content_hash`] of both.
+        hash: String,
+    },
+}
+
+impl Fetcher {
+    /// Sets up the clients that `endpoints` need, and the TLS provider of this process if it has
+    /// none.
+    ///
+    /// # Errors
+    /// When the system's root certificates cannot be read though an endpoint uses https, or when
+    /// an endpoint's headers cannot be sent.
+    pub fn new(endpoints: &[EndpointConfig]) -> Result<Self, FetcherError> {
+        client::install_tls_provider();
+        let https = |endpoint: &EndpointConfig| endpoint.url.scheme() == "https";
+        let trust = if endpoints.iter().any(https) {
+            Trust::SystemRoots
+        } else {
+            Trust::Nobody
+        };
+        let mut clients = HashMap::new();
+        for endpoint in endpoints {
+            configured_headers(endpoint).map_err(|header| FetcherError::Header {
+                endpoint: endpoint.name.clone(),
+                header: header.to_owned(),
+            })?;
+            if let Entry::Vacant(entry) = clients.entry(endpoint.connect_timeout) {
+                let client = client::build(endpoint.connect_timeout, trust);
+                entry.insert(client.map_err(|error| FetcherError::Client(failure::chain(&error)))?);
+            }
+        }
+        Ok(Self { clients })
+    }
+
+    /// Polls an endpoint once: one of those that the fetcher was made for.
+    ///
+    /// `validators` are those of the last good answer; without any, the body comes in full.
+    /// `timeout` bounds it all: connection, headers and body. Dropping the future cancels the poll.
+    ///
+    /// # Errors
+    /// When there is no answer, or it is not as expected.
+    pub async fn fetch(
+        &self,
+        endpoint: &EndpointConfig,
+        validators: &Validators,
+    ) -> Result<Fetched, PollFailure> {
+        let mut progress = Progress::Asked;
+        let attempt = self.attempt(endpoint, validators, &mut progress);
+        match tokio::time::timeout(endpoint.timeout, attempt).await {
+            Ok(result) => result,
+            Err(_elapsed) => Err(failure::timed_out(endpoint, progress)),
+        }
+    }
+
+    async fn attempt(
+        &self,
+        endpoint: &EndpointConfig,
+        validators: &Validators,
+        progress: &mut Progress,
+    ) -> Result<Fetched, PollFailure> {
+        let conditions = validators.conditions();
+        let conditional = !conditions.is_empty();
+        let client = self.clients.get(&endpoint.connect_timeout).ok_or_else(|| {
+            let what = "not one of the endpoints that were configured at the start";
+            failure(endpoint, PollFailureKind::Connect, what)
+        })?;
+        let request = request(endpoint, conditions)?;
+        let response = client.execute(request).await;
+        let response = response.map_err(|error| failure::of_request(endpoint, &error))?;
+
+        let status = response.status();
+        if status == StatusCode::NOT_MODIFIED && conditional {
+            return Ok(Fetched::NotModified);
+        }
+        if !status.is_success() {
+            return Err(failure::status(endpoint, status));
+        }
+        refuse_unknown_encoding(endpoint, response.headers())?;
+        let content_type = content_type(endpoint, response.headers());
+        expect_media_type(endpoint, &content_type)?;
+        let validators = Validators::of(response.headers());
+        let bytes = read(endpoint, response, progress).await?;
+        let body = expect_body(endpoint, &content_type, bytes)?;
+        Ok(Fetched::Body {
+            hash: content_hash(&content_type, body.bytes()),
+            content_type,
+            body,
+            validators,
+        })
+    }
+}
+
+impl Validators {
+    /// The validators of an answer; one that cannot be sent back is none.
+    fn of(headers: &HeaderMap) -> Self {
+        let validator = |name: HeaderName| {
+            let value = headers.get(name)?.to_str().ok()?;
+            is_plausible(value).then(|| value.to_owned())
+        };
+        Self {
+            etag: validator(ETAG),
+            last_modified: validator(LAST_MODIFIED),
+        }
+    }
+
+    /// The headers that ask for nothing but a change.
+    fn conditions(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let conditions = [
+            (IF_NONE_MATCH, &self.etag),
+            (IF_MODIFIED_SINCE, &self.last_modified),
+        ];
+        for (name, validator) in conditions {
+            if let Some(value) = validator
+                && is_plausible(value)
+                && let Ok(value) = HeaderValue::from_str(value)
+            {
+                headers.insert(name, value);
+            }
+        }
+        headers
+    }
+}
+
+fn is_plausible(validator: &str) -> bool {
+    (1..=LONGEST_VALIDATOR).contains(&validator.len())
+}
+
+/// Makes the request; `headers` begins with the conditions.
+fn request(endpoint: &EndpointConfig, mut headers: HeaderMap) -> Result<Request, PollFailure> {
+    let configured = configured_headers(endpoint).map_err(|header| {
+        let what = format!("header {header:?} has a name or a value that HTTP does not allow");
+        failure(endpoint, PollFailureKind::Connect, what)
+    })?;
+    headers.extend(configured);
+    let mut request = Request::new(Method::GET, endpoint.url.clone());
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// The endpoint's own headers, marked so that nothing shows or indexes their values. An error is
+/// the name of a header that cannot be sent.
+fn configured_headers(endpoint: &EndpointConfig) -> Result<HeaderMap, &str> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &endpoint.headers {
+        let parsed = HeaderName::try_from(name).ok();
+        let (parsed, mut value) = parsed
+            .zip(HeaderValue::try_from(value.expose()).ok())
+            .ok_or(name.as_str())?;
+        value.set_sensitive(true);
+        headers.append(parsed, value);
+    }
+    Ok(headers)
+}
+
+/// What is decoded has lost its header; what still has one cannot be read.
+fn refuse_unknown_encoding(
+    endpoint: &EndpointConfig,
+    headers: &HeaderMap,
+) -> Result<(), PollFailure> {
+    match headers.get(CONTENT_ENCODING) {
+        Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
+            let name = quote(endpoint, encoding.as_bytes());
+            let what = format!("the content encoding {name:?} is unknown; gzip, br and zstd are");
+            Err(failure(endpoint, PollFailureKind::Decode, what))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The media type of an answer, or what stands in for one that is missing or no text.
+fn content_type(endpoint: &EndpointConfig, headers: &HeaderMap) -> String {
+    let given = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .map(str::trim)
+        .filter(|value| !value.is_empty());
+    let default = match endpoint.expect {
+        Expectation::Json => JSON,
+        Expectation::ContentType(_) => UNKNOWN,
+    };
+    given.unwrap_or(default).to_owned()
+}
+
+fn expect_media_type(endpoint: &EndpointConfig, content_type: &str) -> Result<(), PollFailure> {
+    let Expectation::ContentType(expected) = &endpoint.expect else {
+        return Ok(());
+    };
+    if expected
+        .iter()
+        .any(|pattern| matches_media_type(pattern, content_type))
+    {
+        return Ok(());
+    }
+    let expected = expected.join(" or ");
+    let got = quote(endpoint, content_type.as_bytes());
+    let what = format!("expected {expected}, got {got}; adjust the url or what is expected");
+    Err(failure(endpoint, PollFailureKind::Expect, what))
+}
+
+/// Whether a media type is the one that is expected, exactly or, with `type/*`, by its type.
+fn matches_media_type(pattern: &str, content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    let Some((kind, subtype)) = essence.split_once('/') else {
+        return false;
+    };
+    match pattern.trim().split_once('/') {
+        Some(("*", "*")) => true,
+        Some((expected, "*")) => kind.eq_ignore_ascii_case(expected),
+        Some((expected, rest)) => {
+            kind.eq_ignore_ascii_case(expected) && subtype.eq_ignore_ascii_case(rest)
+        }
+        None => false,
+    }
+}
+
+/// Reads a body, and no further than `max_body`.
+async fn read(
+    endpoint: &EndpointConfig,
+    mut response: Response,
+    progress: &mut Progress,
+) -> Result<Bytes, PollFailure> {
+    let too_large = || {
+        let limit = endpoint.max_body;
+        let what = format!("the body is larger than max_body, {limit} bytes; raise it if need be");
+        failure(endpoint, PollFailureKind::TooLarge, what)
+    };
+    // Announced only for a body that is not compressed.
+    if response
+        .content_length()
+        .is_some_and(|length| length > endpoint.max_body)
+    {
+        return Err(too_large());
+    }
+    let mut body = BytesMut::new();
+    loop {
+        let received = body.len() as u64;
+        *progress = Progress::Answered { received };
+        let chunk = response.chunk().await;
+        let chunk = chunk.map_err(|error| failure::of_body(endpoint, &error, received))?;
+        match chunk {
+            None => return Ok(body.freeze()),
+            Some(chunk) if received + chunk.len() as u64 > endpoint.max_body => {
+                return Err(too_large());
+            }
+            Some(chunk) => body.extend_from_slice(&chunk),
+        }
+    }
+}
+
+fn expect_body(
+    endpoint: &EndpointConfig,
+    content_type: &str,
+    bytes: Bytes,
+) -> Result<Body, PollFailure> {
+    if bytes.is_empty() {
+        let what = "the body is empty";
+        return Err(failure(endpoint, PollFailureKind::Expect, what));
+    }
+    match endpoint.expect {
+        Expectation::ContentType(_) => Ok(Body::of(bytes, content_type)),
+        Expectation::Json => Body::json(bytes.clone()).map_err(|error| {
+            let got = quote(endpoint, content_type.as_bytes());
+            let beginning = quote(endpoint, &bytes);
+            let what = format!(
+                "expected JSON in UTF-8, got {got} that begins with “{beginning}” ({error}); \
+                 adjust the url or what is expected"
+            );
+            failure(endpoint, PollFailureKind::Expect, what)
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn media_types_match_exactly_or_by_their_type() {
+        for (pattern, content_type) in [
+            ("text/csv", "text/csv"),
+            ("text/csv", "Text/CSV; charset=utf-8"),
+            ("image/*", "image/png"),
+            ("*/*", "image/png"),
+        ] {
+            assert!(
+                matches_media_type(pattern, content_type),
+                "{pattern} {content_type}"
+            );
+        }
+        for (pattern, content_type) in [
+            ("text/csv", "text/csvx"),
+            ("text/*", "image/png"),
+            ("text", "text/csv"),
+            ("text/csv", "text"),
+        ] {
+            assert!(
+                !matches_media_type(pattern, content_type),
+                "{pattern} {content_type}"
+            );
+        }
+    }
+
+    #[test]
+    fn implausible_validators_are_not_sent() {
+        for etag in ["", "a\nb", &"a".repeat(8 * 1024)] {
+            let validators = Validators {
+                etag: Some(etag.to_owned()),
+                last_modified: None,
+            };
+            assert!(validators.conditions().is_empty());
+        }
+    }
+
+    #[test]
+    fn implausible_validators_are_not_kept() {
+        let mut headers = HeaderMap::new();
+        headers.insert(ETAG, HeaderValue::from_bytes(b"\"\xff\"").unwrap());
+        let long = "a".repeat(8 * 1024);
+        headers.insert(LAST_MODIFIED, HeaderValue::from_str(&long).unwrap());
+        assert_eq!(Validators::of(&headers), Validators::default());
+    }
+}
