@@ -17,3 +17,4 @@ pub mod election;
 pub mod model;
 pub mod poller;
 pub mod store;
+pub mod telemetry;

@@ -28,7 +28,9 @@ impl View {
 
     /// Sets the gauges that follow from it. Time passes, so they are set again when they are read.
     pub fn export(&self) {
-        let remaining = self.held_until.map(|until| until.saturating_duration_since(Instant::now()));
+        let remaining = self
+            .held_until
+            .map(|until| until.saturating_duration_since(Instant::now()));
         gauge!("pollux_is_leader").set(f64::from(u8::from(self.leading.is_some())));
         gauge!("pollux_has_leader").set(f64::from(u8::from(self.has_leader())));
         gauge!("pollux_lease_remaining_seconds").set(remaining.unwrap_or_default().as_secs_f64());

@@ -1,13 +1,22 @@
-//! Polls endpoints: what is due, what came back, and whether it differs.
+//! Polls endpoints: what is due, what came back, whether it differs, and its publication.
+//!
+//! All of it happens inside one leadership: [`Poller`] performs the duties that an
+//! [`Elector`](crate::election::Elector) gives it.
 
 mod change;
 mod client;
+mod duties;
 mod excerpt;
 mod failure;
 mod fetch;
+mod outbox;
+mod polling;
+mod publisher;
 mod schedule;
+mod tracked;
 
 pub use change::content_hash;
+pub use duties::Poller;
 pub use failure::{PollFailure, PollFailureKind};
 pub use fetch::{Fetched, Fetcher, FetcherError, Validators};
 pub use schedule::{Due, Overdue, Schedule, catch_up, steady_rate};

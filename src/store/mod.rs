@@ -346,9 +346,6 @@ pub struct Presence {
     pub role: String,
     /// The version of Pollux.
     pub version: String,
-    /// When it started, in ms by the store's clock.
-    #[serde(default)]
-    pub started_at: u64,
     /// When it told this, in ms by the store's clock. The store fills it in.
     #[serde(default)]
     pub seen_at: u64,

@@ -1,0 +1,172 @@
+use std::collections::{HashMap, VecDeque};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::fetch::Validators;
+use crate::model::Body;
+
+/// The most publications in one batch: with more, one round trip delays the next for too long.
+const MOST_AT_ONCE: usize = 256;
+/// From this size on, in bytes, a batch takes no further publication.
+const LARGE_BATCH: usize = 4 << 20;
+
+/// What was polled and is not published yet.
+///
+/// It holds the newest of each endpoint, so it stays bounded however long the store is away.
+#[derive(Default)]
+pub(super) struct Outbox {
+    pending: Mutex<Pending>,
+    filled: Notify,
+}
+
+#[derive(Default)]
+struct Pending {
+    /// Endpoints with a change, in the order of their first unpublished one.
+    order: VecDeque<usize>,
+    changes: HashMap<usize, Change>,
+    /// When an endpoint was last found unchanged, in ms by the store's clock.
+    unchanged: HashMap<usize, u64>,
+    /// Validators that differ though the body does not.
+    validators: HashMap<usize, Validators>,
+    closed: bool,
+}
+
+/// A body that differs from the last one.
+#[derive(Debug)]
+pub(super) struct Change {
+    /// In ms by the store's clock.
+    pub(super) fetched_at: u64,
+    pub(super) content_type: String,
+    pub(super) body: Body,
+    pub(super) hash: String,
+    pub(super) validators: Validators,
+}
+
+impl Outbox {
+    pub(super) fn changed(&self, endpoint: usize, change: Change) {
+        let mut pending = self.pending.lock();
+        pending.unchanged.remove(&endpoint);
+        pending.validators.remove(&endpoint);
+        if pending.changes.insert(endpoint, change).is_none() {
+            pending.order.push_back(endpoint);
+        }
+        self.filled.notify_one();
+    }
+
+    /// Notes a good check without a change. It waits for the next beat.
+    pub(super) fn unchanged(&self, endpoint: usize, at: u64, validators: Option<Validators>) {
+        let mut pending = self.pending.lock();
+        pending.unchanged.insert(endpoint, at);
+        if let Some(validators) = validators {
+            pending.validators.insert(endpoint, validators);
+        }
+    }
+
+    /// Nothing more will come.
+    pub(super) fn close(&self) {
+        self.pending.lock().closed = true;
+        self.filled.notify_one();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.pending.lock().closed
+    }
+
+    pub(super) fn has_changes(&self) -> bool {
+        !self.pending.lock().changes.is_empty()
+    }
+
+    /// Waits until there is a change to publish, or the outbox is closed.
+    pub(super) async fn filled(&self) {
+        loop {
+            let filled = self.filled.notified();
+            {
+                let pending = self.pending.lock();
+                if pending.closed || !pending.changes.is_empty() {
+                    return;
+                }
+            }
+            filled.await;
+        }
+    }
+
+    /// Takes the changes of one batch, the oldest first.
+    pub(super) fn take_changes(&self) -> Vec<(usize, Change)> {
+        let mut pending = self.pending.lock();
+        let (mut taken, mut size) = (Vec::new(), 0);
+        while taken.len() < MOST_AT_ONCE && size < LARGE_BATCH {
+            let Some(endpoint) = pending.order.pop_front() else {
+                break;
+            };
+            if let Some(change) = pending.changes.remove(&endpoint) {
+                size += change.body.bytes().len();
+                taken.push((endpoint, change));
+            }
+        }
+        taken
+    }
+
+    /// Takes the checks without a change since the last beat, and the validators with them.
+    pub(super) fn take_unchanged(&self) -> (HashMap<usize, u64>, HashMap<usize, Validators>) {
+        let mut pending = self.pending.lock();
+        (
+            std::mem::take(&mut pending.unchanged),
+            std::mem::take(&mut pending.validators),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(fetched_at: u64, size: usize) -> Change {
+        Change {
+            fetched_at,
+            content_type: "application/json".into(),
+            body: Body::Json(vec![b' '; size].into()),
+            hash: String::new(),
+            validators: Validators::default(),
+        }
+    }
+
+    fn taken(outbox: &Outbox) -> Vec<(usize, u64)> {
+        outbox
+            .take_changes()
+            .iter()
+            .map(|(at, change)| (*at, change.fetched_at))
+            .collect()
+    }
+
+    #[test]
+    fn the_newest_change_of_an_endpoint_takes_the_place_of_an_older_one() {
+        let outbox = Outbox::default();
+        outbox.changed(7, change(1, 1));
+        outbox.changed(3, change(2, 1));
+        outbox.changed(7, change(3, 1));
+        assert_eq!(taken(&outbox), [(7, 3), (3, 2)]);
+        assert_eq!(taken(&outbox), []);
+    }
+
+    #[test]
+    fn a_batch_ends_once_it_is_large() {
+        let outbox = Outbox::default();
+        for endpoint in 0..3 {
+            outbox.changed(endpoint, change(0, LARGE_BATCH / 2));
+        }
+        assert_eq!(taken(&outbox).len(), 2);
+        assert_eq!(taken(&outbox).len(), 1);
+    }
+
+    #[test]
+    fn a_change_supersedes_the_checks_before_it() {
+        let outbox = Outbox::default();
+        outbox.unchanged(1, 10, Some(Validators::default()));
+        outbox.unchanged(2, 10, None);
+        outbox.changed(1, change(20, 1));
+        let (unchanged, validators) = outbox.take_unchanged();
+        assert_eq!(unchanged, HashMap::from([(2, 10)]));
+        assert!(validators.is_empty());
+    }
+}

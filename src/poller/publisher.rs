@@ -1,0 +1,199 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::counter;
+use tokio::select;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::outbox::{Change, Outbox};
+use crate::backoff::Backoff;
+use crate::config::EndpointConfig;
+use crate::election::{Leadership, Refutation};
+use crate::model::{Beat, Publication, Version};
+use crate::store::{Batch, BatchItem, PollState, Published, Standing, Store};
+
+/// The time from one beat to the next. Gateways rely on at least one a second.
+const BEAT: Duration = Duration::from_millis(950);
+/// The longest wait between two tries to publish the same batch.
+const LONGEST_WAIT: Duration = Duration::from_millis(500);
+
+/// Publishes what the outbox brings, one batch at a time, under one leadership.
+pub(super) struct Publisher<'a> {
+    store: &'a dyn Store,
+    leadership: &'a Leadership,
+    endpoints: &'a [Arc<EndpointConfig>],
+    outbox: &'a Outbox,
+    /// What the store holds of each endpoint.
+    states: Vec<PollState>,
+    /// The last sequence that took effect.
+    sequence: u64,
+    history: u64,
+    next_beat: Instant,
+}
+
+impl<'a> Publisher<'a> {
+    pub(super) fn new(
+        store: &'a dyn Store,
+        leadership: &'a Leadership,
+        endpoints: &'a [Arc<EndpointConfig>],
+        outbox: &'a Outbox,
+        states: Vec<PollState>,
+        history: u64,
+    ) -> Self {
+        let sequence = leadership.claim().sequence;
+        let next_beat = Instant::now();
+        Self {
+            store,
+            leadership,
+            endpoints,
+            outbox,
+            states,
+            sequence,
+            history,
+            next_beat,
+        }
+    }
+
+    /// Publishes until the outbox is closed and empty. The last batch always carries a beat, so
+    /// that every check counts before the lease is given back.
+    pub(super) async fn run(mut self) {
+        loop {
+            select! {
+                () = self.outbox.filled() => {}
+                () = sleep_until(self.next_beat) => {}
+            }
+            let closed = self.outbox.is_closed();
+            let batch = self.compose(closed);
+            self.deliver(&batch).await;
+            self.sequence = batch.last();
+            if closed && !self.outbox.has_changes() {
+                return;
+            }
+        }
+    }
+
+    /// Makes a batch of what is pending, with a beat if one is due.
+    fn compose(&mut self, closing: bool) -> Batch {
+        let mut batch = Batch {
+            after: self.sequence,
+            history: self.history,
+            ..Batch::default()
+        };
+        for (endpoint, change) in self.outbox.take_changes() {
+            let name = self.endpoints[endpoint].name.clone();
+            batch.checked.push((name, change.fetched_at));
+            let version = Version::new(self.leadership.term(), batch.last() + 1);
+            batch.items.push(self.item(endpoint, version, change));
+        }
+        let now = Instant::now();
+        if closing || now >= self.next_beat {
+            self.next_beat = now + BEAT;
+            self.add_beat(&mut batch);
+        }
+        batch
+    }
+
+    fn item(&mut self, endpoint: usize, version: Version, change: Change) -> BatchItem {
+        let Change {
+            fetched_at,
+            content_type,
+            body,
+            hash,
+            validators,
+        } = change;
+        let state = PollState {
+            version,
+            hash,
+            etag: validators.etag,
+            last_modified: validators.last_modified,
+        };
+        self.states[endpoint].clone_from(&state);
+        let name = self.endpoints[endpoint].name.clone();
+        BatchItem {
+            publication: Publication::new(name, version, fetched_at, content_type, body),
+            state,
+        }
+    }
+
+    fn add_beat(&mut self, batch: &mut Batch) {
+        let (unchanged, validators) = self.outbox.take_unchanged();
+        for (endpoint, validators) in validators {
+            let state = &mut self.states[endpoint];
+            state.etag = validators.etag;
+            state.last_modified = validators.last_modified;
+            batch
+                .states
+                .push((self.endpoints[endpoint].name.clone(), state.clone()));
+        }
+        let name = |endpoint: &usize| self.endpoints[*endpoint].name.clone();
+        let checked = unchanged.keys().map(name).collect();
+        let last = Version::new(self.leadership.term(), batch.last());
+        batch.beat = Some(Beat { last, checked }.json());
+        batch
+            .checked
+            .extend(unchanged.iter().map(|(endpoint, at)| (name(endpoint), *at)));
+    }
+
+    /// Lets a batch take effect, however often it must be sent. If the store refuses it, the
+    /// leadership is over and this never ends: whoever waits for it is dropped.
+    async fn deliver(&self, batch: &Batch) {
+        let mut backoff = Backoff::up_to(LONGEST_WAIT);
+        let mut sent_before = false;
+        loop {
+            match self.store.publish(self.leadership.claim(), batch).await {
+                Ok(Published::Accepted) => break,
+                Ok(Published::Fenced(Some(standing)))
+                    if sent_before && self.went_in(batch, &standing) =>
+                {
+                    break;
+                }
+                Ok(Published::Fenced(standing)) => {
+                    tracing::warn!(
+                        term = self.leadership.term(),
+                        ?standing,
+                        "publication fenced"
+                    );
+                    count("fenced", batch);
+                    return self.give_up(Refutation::Fenced).await;
+                }
+                Ok(Published::OtherServer) => return self.give_up(Refutation::OtherServer).await,
+                Err(error) => {
+                    if backoff.is_first() {
+                        tracing::warn!(%error, "cannot publish: trying on");
+                    }
+                    count("failed", batch);
+                    sent_before = true;
+                    sleep(backoff.wait()).await;
+                }
+            }
+        }
+        count("accepted", batch);
+        if backoff.reset() {
+            tracing::info!(term = self.leadership.term(), "publishing again");
+        }
+    }
+
+    /// Whether a batch whose answer was lost took effect: then the record is where it would be.
+    fn went_in(&self, batch: &Batch, standing: &Standing) -> bool {
+        let claim = self.leadership.claim();
+        standing.term == claim.term
+            && standing.lease == claim.lease().to_string()
+            && standing.sequence == batch.last()
+    }
+
+    async fn give_up(&self, refutation: Refutation) {
+        self.leadership.refute(refutation);
+        std::future::pending().await
+    }
+}
+
+/// Counts publications by outcome. A refused beat counts as one, so that it shows.
+fn count(outcome: &'static str, batch: &Batch) {
+    let publications = batch.items.len() as u64;
+    let count = if outcome == "accepted" {
+        publications
+    } else {
+        publications.max(1)
+    };
+    counter!("pollux_publications_total", "outcome" => outcome).increment(count);
+}

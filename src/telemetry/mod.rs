@@ -1,0 +1,9 @@
+//! What Pollux tells of itself: logs and metrics.
+
+mod labels;
+mod log;
+mod metrics;
+
+pub use self::labels::EndpointLabels;
+pub use self::log::install as install_log;
+pub use self::metrics::{Recorder, UPKEEP, install as install_metrics};
