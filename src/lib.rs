@@ -10,6 +10,7 @@
 //! [`election`] decides who polls, [`admin`] shows what goes on, and [`app`] alone puts the parts
 //! together.
 
+pub mod command;
 pub mod config;
 pub mod model;
 pub mod store;
