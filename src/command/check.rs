@@ -202,7 +202,10 @@ fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     let columns = lines().map(Vec::len).max().unwrap_or(0);
     let width = |column| {
         let cells = lines().filter_map(|row: &Vec<String>| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        cells
+            .map(|cell: &String| cell.chars().count())
+            .max()
+            .unwrap_or(0)
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
@@ -230,4 +233,75 @@ fn grouped(number: f64) -> String {
         text.push(digit);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Environment;
+
+    fn config(yaml: &str) -> Config {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), yaml).unwrap();
+        Config::load(file.path(), &Environment::default()).unwrap()
+    }
+
+    const EMBEDDED: &str = "\
+cluster: c
+replica: r
+endpoints:
+  - {name: prices, url: 'http://me:hunter2@localhost:9000/prices?key=hunter2', every: 2s}
+  - {name: a, url: 'https://example.com', every: 1h, timeout: 3s}
+";
+
+    #[test]
+    fn the_report_says_what_would_run_without_secrets() {
+        let yaml = format!("{EMBEDDED}redis: {{url: 'redis://me:hunter2@localhost'}}\n");
+        let expected = "\
+cluster  c
+store    Redis, redis://localhost, timeout 500ms
+replica  r
+address  http://127.0.0.1:9090
+gateway  0.0.0.0:8080, at most 10,000 streams
+admin    127.0.0.1:9090
+history  none
+drain    20s
+
+lease
+duration        6s  a leader lost without release is replaced within 6s100ms
+renew_deadline  4s  a leader that cannot renew stops after this
+retry_period    1s  the leader renews this often
+
+endpoint  every  timeout  stale after  url
+prices    2s     2s       6s           http://localhost:9000/prices?…
+a         1h     3s       3h           https://example.com/
+
+cost of 3 replicas                  per hour  per 30 days
+backend requests                    1,801     1,296,720
+Redis commands, nothing changes     13,440    9,676,800
+Redis commands, every poll changes  15,241    10,973,520
+";
+        assert_eq!(report(&config(&yaml)), expected);
+    }
+
+    #[test]
+    fn the_report_warns_of_the_embedded_store() {
+        let report = report(&config(EMBEDDED));
+        assert!(report.contains("embedded store: one process, no redundancy"));
+        assert!(!report.contains("Redis"));
+    }
+
+    #[test]
+    fn costs_follow_the_intervals() {
+        let yaml = format!("{EMBEDDED}redis: {{url: redis://h}}\nlease: {{retry_period: 500ms}}\n");
+        let costs = Costs::of(&config(&yaml), 1);
+        // Renewals and pings 7,200 each, beats 3,600, presence 360 written and 360 read.
+        let idle = 18_720.0;
+        let expected = Costs {
+            backend_requests: 1_801.0,
+            redis_commands_idle: idle,
+            redis_commands_busy: idle + 1_801.0,
+        };
+        assert_eq!(costs, expected);
+    }
 }

@@ -218,7 +218,7 @@ fn headers(setting: &Setting<'_>, reader: &mut Reader<'_>) -> Vec<(String, Secre
             let message = "given twice: case makes no difference in a header name".to_owned();
             reader.refuse(setting.position, setting.trail, message);
         }
-        let expected = "a header value: visible characters, spaces and tabs";
+        let expected = "a header value: visible ASCII characters, spaces and tabs";
         let Some(value) = reader.text(&setting, expected) else {
             continue;
         };

@@ -8,9 +8,10 @@ pub(super) const LONGEST: Duration = Duration::from_secs(8_760 * 60 * 60);
 
 /// Reads a duration such as `250ms`, `2s` or `1h30m`; `None` where it is none.
 pub(super) fn duration(text: &str) -> Option<Duration> {
-    // humantime also knows years, spaces and fractions, and overflows on digits without end.
+    // humantime also knows years, spaces, fractions and a bare 0, and panics on the overflow of
+    // long digits.
     let plain = |byte: u8| byte.is_ascii_digit() || b"hms".contains(&byte);
-    if text.len() > 16 || !text.bytes().all(plain) {
+    if text.len() > 16 || !text.bytes().all(plain) || !text.ends_with(['h', 'm', 's']) {
         return None;
     }
     humantime::parse_duration(text).ok()
