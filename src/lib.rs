@@ -12,6 +12,7 @@
 
 pub mod backoff;
 pub mod clock;
+pub mod command;
 pub mod config;
 pub mod election;
 pub mod model;

@@ -1,8 +1,57 @@
 //! The configuration: read whole, checked once, and then a type of its own.
+//!
+//! A file becomes a tree of raw values that know their lines ([`yaml`]); variables override some
+//! of them ([`overrides`]); one walk over the tree makes the checked types ([`settings`],
+//! [`endpoints`]), filling in secrets ([`secrets`]) and collecting every error on the way.
 
+mod endpoints;
+mod environment;
+mod errors;
+mod file;
+mod overrides;
+mod reader;
+mod redis;
+mod secrets;
+mod settings;
 mod types;
+mod values;
+mod yaml;
 
+use std::path::Path;
+
+pub use environment::Environment;
+pub use errors::ConfigErrors;
 pub use types::{
     AdminConfig, Config, EndpointConfig, Expectation, GatewayConfig, LeaseConfig, RedisConfig,
     Secret,
 };
+pub use values::format_duration;
+
+use errors::{ConfigError, Problems};
+use reader::Reader;
+
+impl Config {
+    /// Reads and checks a configuration file.
+    ///
+    /// Variables of `environment` that begin with `POLLUX__` override settings of the file, and
+    /// its other variables stand behind `${env:NAME}`. Relative paths in `${file:PATH}` start at
+    /// the file's directory.
+    ///
+    /// # Errors
+    /// All errors at once, in the order of their lines. A file that is no YAML has just one.
+    pub fn load(path: &Path, environment: &Environment) -> Result<Self, ConfigErrors> {
+        let refused = |error: ConfigError| ConfigErrors::new(path, Problems::from(error));
+        let text = file::read(path).map_err(refused)?;
+        let mut tree = yaml::parse(&text).map_err(refused)?;
+
+        let mut problems = Problems::default();
+        overrides::apply(environment, &mut tree, &mut problems);
+        let directory = path.parent().unwrap_or(Path::new(""));
+        let mut reader = Reader::new(environment, directory, problems);
+        let config = settings::read(&tree, &mut reader);
+        match (config, reader.into_problems()) {
+            (Some(config), problems) if problems.is_empty() => Ok(config),
+            (_, problems) => Err(ConfigErrors::new(path, problems)),
+        }
+    }
+}

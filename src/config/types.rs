@@ -57,6 +57,8 @@ pub struct LeaseConfig {
     pub retry_period: Duration,
 }
 
+/// The defaults: short enough for a prompt takeover from a lost machine, long enough to sit out a
+/// failover of Redis's connections.
 impl Default for LeaseConfig {
     fn default() -> Self {
         Self {
@@ -68,7 +70,7 @@ impl Default for LeaseConfig {
 }
 
 /// What is polled, and how.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct EndpointConfig {
     /// The name under which it is published.
     pub name: EndpointName,
@@ -88,6 +90,36 @@ pub struct EndpointConfig {
     pub headers: Vec<(String, Secret)>,
     /// What an answer must be to count as good.
     pub expect: Expectation,
+}
+
+impl EndpointConfig {
+    /// The URL for people: without user and password, and with `…` in place of the query, where
+    /// keys often stand.
+    pub fn shown_url(&self) -> String {
+        let (scheme, path) = (self.url.scheme(), self.url.path());
+        let host = self.url.host_str().unwrap_or_default();
+        let port = self.url.port().map(|port| format!(":{port}"));
+        let query = self.url.query().map_or("", |_| "?…");
+        format!("{scheme}://{host}{}{path}{query}", port.unwrap_or_default())
+    }
+}
+
+/// Like the derived one, but for the URL, which may hold secrets.
+impl fmt::Debug for EndpointConfig {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("EndpointConfig")
+            .field("name", &self.name)
+            .field("url", &self.shown_url())
+            .field("every", &self.every)
+            .field("timeout", &self.timeout)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("max_body", &self.max_body)
+            .field("stale_after", &self.stale_after)
+            .field("headers", &self.headers)
+            .field("expect", &self.expect)
+            .finish()
+    }
 }
 
 /// What an answer must be, beside a 2xx, to count as good.

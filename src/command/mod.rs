@@ -1,0 +1,3 @@
+//! The commands beside `run`, as functions.
+
+pub mod check;
