@@ -160,9 +160,10 @@ impl<'a> Reader<'a> {
         let section = self.mapping(setting, &format!("settings ({})", known.join(", ")))?;
         for (key, unknown) in section.iter().filter(|(key, _)| !known.contains(key)) {
             // A hint takes time, and beyond a hundred errors nobody sees it.
-            let similar = match self.problems.is_full() {
-                true => None,
-                false => most_similar(key, known),
+            let similar = if self.problems.is_full() {
+                None
+            } else {
+                most_similar(key, known)
             };
             let hint = match similar {
                 Some(similar) => format!("did you mean `{similar}`?"),
