@@ -47,6 +47,12 @@ const MAX_BODY: u64 = 10 * 1024 * 1024;
 /// The largest body of all: the longest string of Redis (`proto-max-bulk-len`), in bytes.
 const LARGEST_BODY: u64 = 512 * 1024 * 1024;
 
+/// The most headers of an endpoint; servers commonly refuse more.
+const MOST_HEADERS: usize = 100;
+
+/// The longest value of a header, in bytes; servers commonly refuse longer ones.
+const LONGEST_HEADER: usize = 16 * 1024;
+
 /// The age from which even a fast endpoint is stale: three beats.
 const SHORTEST_STALE_AFTER: Duration = Duration::from_secs(3);
 
@@ -206,6 +212,11 @@ fn headers(setting: &Setting<'_>, reader: &mut Reader<'_>) -> Vec<(String, Secre
     let Some(section) = reader.mapping(setting, "a mapping of header names to values") else {
         return Vec::new();
     };
+    if section.iter().count() > MOST_HEADERS {
+        let message = format!("expected at most {MOST_HEADERS} headers");
+        reader.refuse(setting.position, setting.trail, message);
+        return Vec::new();
+    }
     let mut headers: Vec<(String, Secret)> = Vec::new();
     let mut names = HashSet::new();
     for (name, setting) in section.iter() {
@@ -222,7 +233,10 @@ fn headers(setting: &Setting<'_>, reader: &mut Reader<'_>) -> Vec<(String, Secre
         let Some(value) = reader.text(&setting, expected) else {
             continue;
         };
-        if HeaderValue::from_str(&value.text).is_ok() {
+        if value.text.len() > LONGEST_HEADER {
+            let message = format!("expected at most {LONGEST_HEADER} bytes, found more");
+            reader.refuse(setting.position, setting.trail, message);
+        } else if HeaderValue::from_str(&value.text).is_ok() {
             headers.push((name.to_owned(), Secret::new(value.text)));
         } else {
             let message = format!("expected {expected}, found others");

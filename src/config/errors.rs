@@ -96,11 +96,16 @@ pub(super) struct Problems {
 
 impl Problems {
     pub(super) fn push(&mut self, error: ConfigError) {
-        if self.first.len() < SHOWN {
-            self.first.push(error);
-        } else {
+        if self.is_full() {
             self.more += 1;
+        } else {
+            self.first.push(error);
         }
+    }
+
+    /// Whether further errors are only counted.
+    pub(super) fn is_full(&self) -> bool {
+        self.first.len() >= SHOWN
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -1,8 +1,8 @@
 //! The configuration: read whole, checked once, and then a type of its own.
 //!
-//! A file becomes a tree of raw values that know their lines ([`yaml`]); variables override some
-//! of them ([`overrides`]); one walk over the tree makes the checked types ([`settings`],
-//! [`endpoints`]), filling in secrets ([`secrets`]) and collecting every error on the way.
+//! A file becomes a tree of raw values that know their lines (`yaml`); variables override some
+//! of them (`overrides`); one walk over the tree makes the checked types (`settings`,
+//! `endpoints`), filling in secrets (`secrets`) and collecting every error on the way.
 
 mod endpoints;
 mod environment;

@@ -159,7 +159,13 @@ impl<'a> Reader<'a> {
     ) -> Option<Section<'s>> {
         let section = self.mapping(setting, &format!("settings ({})", known.join(", ")))?;
         for (key, unknown) in section.iter().filter(|(key, _)| !known.contains(key)) {
-            let hint = match most_similar(key, known) {
+            // A hint takes time, and beyond a hundred errors nobody sees it.
+            let similar = if self.problems.is_full() {
+                None
+            } else {
+                most_similar(key, known)
+            };
+            let hint = match similar {
                 Some(similar) => format!("did you mean `{similar}`?"),
                 None => format!("known here: {}", known.join(", ")),
             };

@@ -402,3 +402,19 @@ fn a_wrong_default_is_reported_once() {
     let yaml = SMALLEST.replace("    every: 1s\n", "") + "defaults: {every: 0}\n";
     assert_eq!(refusal(&yaml).lines().count(), 1);
 }
+
+#[test]
+fn headers_are_bounded_in_number_and_length() {
+    let many: String = (0..101)
+        .map(|index| format!("      x{index}: y\n"))
+        .collect();
+    assert_eq!(
+        refusal(&format!("{SMALLEST}    headers:\n{many}")),
+        "pollux.yaml:6: endpoints[0].headers: expected at most 100 headers"
+    );
+    let long = "y".repeat(16 * 1024 + 1);
+    assert_eq!(
+        refusal(&format!("{SMALLEST}    headers: {{x: {long}}}\n")),
+        "pollux.yaml:6: endpoints[0].headers.x: expected at most 16384 bytes, found more"
+    );
+}

@@ -1,5 +1,11 @@
 //! What configurations are refused, with which message, and what the good ones mean.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "clippy takes helpers of integration tests for other code"
+)]
+
 mod bad_files;
 mod bad_settings;
 mod good;
