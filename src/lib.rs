@@ -15,6 +15,8 @@ pub mod clock;
 pub mod command;
 pub mod config;
 pub mod election;
+pub mod gateway;
+pub mod hub;
 pub mod model;
 pub mod poller;
 pub mod store;

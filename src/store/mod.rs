@@ -325,7 +325,7 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    pub(in crate::store) fn new(messages: BoxStream<'static, Bytes>) -> Self {
+    pub(crate) fn new(messages: BoxStream<'static, Bytes>) -> Self {
         Self { messages }
     }
 

@@ -1,0 +1,98 @@
+use std::io;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::{GatewayState, router};
+
+/// How long a client may take for the head of a request, and how long a connection may wait
+/// for its next one.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How many bytes of a request's head are read, and about how many of a response are buffered.
+const BUFFER: usize = 128 * 1024;
+/// How long to wait after the system had no socket to give.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves clients until `shutdown`.
+///
+/// Then the listener closes at once, so that connections are refused, which makes an `EventSource`
+/// try elsewhere; an error status would end it for good. Streams end with a hint when to connect
+/// again, requests finish, and whoever is not done within the drain time is cut off.
+///
+/// hyper serves the connections without `axum::serve` in between: that sets no time for reading a
+/// request's head and no bound on a connection's buffers.
+pub async fn serve(listener: TcpListener, mut state: GatewayState, shutdown: CancellationToken) {
+    state.leaving = shutdown.clone();
+    let drain = state.drain;
+    let routes = router(state);
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => break,
+            accepted = listener.accept() => match accepted {
+                Ok((socket, _)) => {
+                    connections.spawn(connection(socket, routes.clone(), shutdown.clone()));
+                }
+                Err(error) => pause_accepting(&error).await,
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+    drop(listener);
+    let all = async { while connections.join_next().await.is_some() {} };
+    if timeout(drain, all).await.is_err() {
+        let left = connections.len();
+        warn!(
+            connections = left,
+            "drain time is over: open connections are cut off"
+        );
+        connections.shutdown().await;
+    }
+}
+
+/// Waits if the system is short of sockets; a client that gave up meanwhile is no reason to.
+async fn pause_accepting(error: &io::Error) {
+    let by_client = [
+        io::ErrorKind::ConnectionAborted,
+        io::ErrorKind::ConnectionReset,
+        io::ErrorKind::ConnectionRefused,
+    ];
+    if !by_client.contains(&error.kind()) {
+        warn!(%error, "gateway cannot accept a connection: is the limit of open files too low?");
+        sleep(ACCEPT_PAUSE).await;
+    }
+}
+
+/// Serves one connection; after `shutdown` only the request that it is at.
+async fn connection(socket: TcpStream, routes: Router, shutdown: CancellationToken) {
+    // Without it small events would wait for the acknowledgement of those before.
+    if let Err(error) = socket.set_nodelay(true) {
+        debug!(%error, "a connection is gone before it is served");
+        return;
+    }
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(socket), TowerToHyperService::new(routes));
+    let mut serving = std::pin::pin!(serving);
+    let ended = tokio::select! {
+        ended = &mut serving => ended,
+        () = shutdown.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        debug!(%error, "a connection ended early");
+    }
+}

@@ -1,0 +1,124 @@
+//! The in-memory fan-out of one gateway.
+//!
+//! A [`Hub`] holds the newest snapshot of every endpoint and the age of its last good check. It
+//! [follows](Hub::follow) a store without a gap and serves any number of [`Subscriber`]s, each of
+//! which pulls what it has not seen yet. Nothing is queued for a subscriber: one that is slow
+//! finds the newest snapshot in place of its backlog.
+
+mod board;
+mod counters;
+mod follow;
+mod freshness;
+mod gauges;
+mod mailbox;
+mod snapshot;
+mod subscriber;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use tokio::time::Instant;
+
+pub use counters::{ClientGuard, Counters, Counts};
+pub use snapshot::Snapshot;
+pub use subscriber::{Event, Subscriber, UnknownEndpoint};
+
+use crate::config::EndpointConfig;
+use crate::model::{EndpointName, Version};
+use crate::telemetry::EndpointLabels;
+use board::{Board, Entry};
+
+/// The newest snapshots of one gateway's endpoints, and those who wait for newer ones.
+pub struct Hub {
+    /// Where an endpoint stands on the board.
+    places: HashMap<EndpointName, usize>,
+    /// The endpoints in the order of their configuration.
+    names: Vec<EndpointName>,
+    board: RwLock<Board>,
+    counters: Counters,
+}
+
+/// What a hub knows of one endpoint.
+#[derive(Clone, Debug)]
+pub struct EndpointView {
+    /// The endpoint.
+    pub name: EndpointName,
+    /// How often it is polled.
+    pub every: Duration,
+    /// The age from which it is called stale.
+    pub stale_after: Duration,
+    /// The time since its last good check; `None` when none is known of.
+    pub age: Option<Duration>,
+    /// Whether there is a snapshot that is older than `stale_after`, or of unknown age.
+    pub stale: bool,
+    /// The newest snapshot; `None` when it was never fetched.
+    pub snapshot: Option<Arc<Snapshot>>,
+}
+
+impl EndpointView {
+    /// The version of the newest snapshot.
+    pub fn version(&self) -> Option<Version> {
+        self.snapshot.as_ref().map(|snapshot| snapshot.version())
+    }
+
+    /// The size of the newest snapshot's body, in bytes.
+    pub fn size(&self) -> Option<usize> {
+        self.snapshot
+            .as_ref()
+            .map(|snapshot| snapshot.publication().body.bytes().len())
+    }
+}
+
+impl Hub {
+    /// A hub that holds nothing yet of these endpoints.
+    pub fn new(endpoints: &[EndpointConfig]) -> Arc<Self> {
+        let names: Vec<_> = endpoints.iter().map(|config| config.name.clone()).collect();
+        let labels = EndpointLabels::for_count(endpoints.len());
+        let entry = |config| Entry::new(config, labels.label(config));
+        let places = names.iter().cloned().zip(0..).collect();
+        Arc::new(Self {
+            places,
+            names,
+            board: RwLock::new(Board::new(endpoints.iter().map(entry).collect())),
+            counters: Counters::default(),
+        })
+    }
+
+    /// Whether the store has been read once; an outage afterwards does not change that.
+    pub fn ready(&self) -> bool {
+        self.board.read().ready
+    }
+
+    /// How far this hub has got: everything up to this version was passed on or superseded.
+    pub fn version(&self) -> Version {
+        self.board.read().position
+    }
+
+    /// What is known of all endpoints, in the order of their configuration.
+    pub fn endpoints(&self) -> Vec<EndpointView> {
+        let now = Instant::now();
+        let board = self.board.read();
+        board.entries.iter().map(|entry| entry.view(now)).collect()
+    }
+
+    /// What is known of one endpoint; `None` when it is not configured.
+    pub fn endpoint(&self, name: &str) -> Option<EndpointView> {
+        let place = *self.places.get(name)?;
+        let board = self.board.read();
+        Some(board.entries.get(place)?.view(Instant::now()))
+    }
+
+    /// What this gateway has served so far.
+    pub fn counts(&self) -> Counts {
+        self.counters.counts()
+    }
+
+    /// Where those who serve clients count what they do.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+}
