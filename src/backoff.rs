@@ -17,10 +17,7 @@ pub struct Backoff {
 impl Backoff {
     /// Waits up to `longest`.
     pub fn up_to(longest: Duration) -> Self {
-        Self {
-            longest,
-            failures: 0,
-        }
+        Self { longest, failures: 0 }
     }
 
     /// How long to wait after one more failure.

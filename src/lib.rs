@@ -10,14 +10,18 @@
 //! [`election`] decides who polls, [`admin`] shows what goes on, and [`app`] alone puts the parts
 //! together.
 
+pub mod admin;
+pub mod app;
 pub mod backoff;
 pub mod clock;
 pub mod command;
 pub mod config;
 pub mod election;
 pub mod gateway;
+pub mod http;
 pub mod hub;
 pub mod model;
 pub mod poller;
 pub mod store;
 pub mod telemetry;
+mod tls;

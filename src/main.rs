@@ -1,1 +1,86 @@
-fn main() {}
+//! The command line of Pollux.
+//!
+//! Exit status: 0 done; 1 failed while running; 2 wrong usage; 78 bad configuration.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use pollux::app::Role;
+use pollux::command::{self, Failure};
+use pollux::config::{Config, Environment};
+use url::Url;
+
+/// Polls HTTP endpoints once, for everybody, through replicas that outlive their leader.
+#[derive(Parser)]
+#[command(name = "pollux", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a replica: compete for the lease, poll while holding it, and serve clients
+    Run {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// What this replica does: poller, gateway or all
+        #[arg(long, value_name = "ROLE", default_value_t)]
+        role: Role,
+    },
+    /// Read and check a configuration; print what would run and what it would cost
+    Check {
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Show leader, term, replicas, and endpoints with their age
+    Status {
+        /// Take the admin address from this configuration file
+        #[arg(long, value_name = "FILE", conflicts_with = "url")]
+        config: Option<PathBuf>,
+        /// The admin address of a replica
+        #[arg(long, value_name = "ADMIN", default_value = "http://127.0.0.1:9090")]
+        url: Url,
+        /// Print JSON, as GET /v1/cluster of the admin server answers
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Args)]
+struct ConfigFile {
+    /// The configuration file
+    #[arg(long = "config", value_name = "FILE")]
+    path: PathBuf,
+}
+
+impl ConfigFile {
+    fn load(&self) -> Result<Config, Failure> {
+        Ok(Config::load(&self.path, &Environment::of_process())?)
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::from(failure.exit_status())
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Run { config, role } => command::run::run(config.load()?, role),
+        Command::Check { config } => command::print(&command::check::report(&config.load()?)),
+        Command::Status { config, url, json } => {
+            let url = match config {
+                Some(path) => command::status::admin_url(&ConfigFile { path }.load()?)?,
+                None => url,
+            };
+            command::print(&command::status::fetch(&url, json)?)
+        }
+    }
+}

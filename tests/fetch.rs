@@ -1,9 +1,6 @@
 //! Polls against backends that do everything a backend can do wrong.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "the exemption for tests does not reach their helpers"
-)]
+#![allow(clippy::unwrap_used, reason = "the exemption for tests does not reach their helpers")]
 
 mod backend;
 
@@ -88,11 +85,7 @@ async fn gzip(plain: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_json_body_comes_with_type_validators_and_hash() {
-    let headers = [
-        JSON,
-        ("etag", "\"v1\""),
-        ("last-modified", "Sat, 21 Nov 2026 00:00:00 GMT"),
-    ];
+    let headers = [JSON, ("etag", "\"v1\""), ("last-modified", "Sat, 21 Nov 2026 00:00:00 GMT")];
     let fetched = fetch_reply(Reply::Bytes(answer("200 OK", &headers, PRICES))).await;
     let expected = Fetched::Body {
         content_type: "application/json".to_owned(),
@@ -140,19 +133,15 @@ async fn gzip_brotli_and_zstd_are_asked_for_and_decoded() {
     zstd.write_all(PRICES).await.unwrap();
     zstd.shutdown().await.unwrap();
 
-    for (encoding, bytes) in [
-        ("gzip", gzip(PRICES).await),
-        ("br", brotli.into_inner()),
-        ("zstd", zstd.into_inner()),
-    ] {
+    for (encoding, bytes) in
+        [("gzip", gzip(PRICES).await), ("br", brotli.into_inner()), ("zstd", zstd.into_inner())]
+    {
         let headers = [JSON, ("content-encoding", encoding)];
         let backend = Backend::start(Reply::Bytes(answer("200 OK", &headers, &bytes))).await;
         let body = body_of(fetch(&endpoint(&backend.url("/"))).await);
         assert_eq!(body, Body::Json(PRICES.into()), "{encoding}");
         let request = &backend.requests()[0];
-        let accepted = request
-            .lines()
-            .find(|line| line.starts_with("accept-encoding:"));
+        let accepted = request.lines().find(|line| line.starts_with("accept-encoding:"));
         assert!(accepted.unwrap().contains(encoding), "{request}");
     }
 }
@@ -192,10 +181,8 @@ async fn conditional_backend() -> (tokio::task::JoinHandle<()>, String) {
         if current {
             return StatusCode::NOT_MODIFIED.into_response();
         }
-        let validators = [
-            (header::ETAG, "W/\"7\""),
-            (header::LAST_MODIFIED, "Sat, 21 Nov 2026 00:00:00 GMT"),
-        ];
+        let validators =
+            [(header::ETAG, "W/\"7\""), (header::LAST_MODIFIED, "Sat, 21 Nov 2026 00:00:00 GMT")];
         (validators, axum::Json(1)).into_response()
     };
     let router = axum::Router::new().route("/", get(handler));
@@ -214,14 +201,8 @@ async fn the_validators_of_an_answer_spare_the_next_one() {
     let Ok(Fetched::Body { validators, .. }) = first else {
         panic!("{first:?}");
     };
-    let only_etag = Validators {
-        last_modified: None,
-        ..validators.clone()
-    };
-    let only_date = Validators {
-        etag: None,
-        ..validators.clone()
-    };
+    let only_etag = Validators { last_modified: None, ..validators.clone() };
+    let only_date = Validators { etag: None, ..validators.clone() };
     for validators in [validators, only_etag, only_date] {
         let again = fetcher.fetch(&endpoint, &validators).await;
         assert_eq!(again.unwrap(), Fetched::NotModified);
@@ -236,10 +217,7 @@ async fn a_304_that_nobody_asked_for_is_a_failure() {
     assert_failure(fetch(&endpoint).await, PollFailureKind::Status, &["304"]);
 
     // A validator that cannot be sent asks for nothing.
-    let unsendable = Validators {
-        etag: Some("a\nb".to_owned()),
-        last_modified: None,
-    };
+    let unsendable = Validators { etag: Some("a\nb".to_owned()), last_modified: None };
     let fetcher = Fetcher::new(std::slice::from_ref(&endpoint)).unwrap();
     let result = fetcher.fetch(&endpoint, &unsendable).await;
     assert_failure(result, PollFailureKind::Status, &["304"]);
@@ -253,11 +231,7 @@ async fn a_closed_port_is_a_failure_to_connect() {
     let url = format!("http://{}/prices", listener.local_addr().unwrap());
     drop(listener);
     let words = [url.as_str(), "cannot connect", "refused", "port"];
-    assert_failure(
-        fetch(&endpoint(&url)).await,
-        PollFailureKind::Connect,
-        &words,
-    );
+    assert_failure(fetch(&endpoint(&url)).await, PollFailureKind::Connect, &words);
 }
 
 #[tokio::test]
@@ -279,11 +253,7 @@ async fn tls_to_a_plain_port_is_a_failure_of_tls() {
 async fn a_connection_closed_in_the_handshake_is_a_failure_of_tls() {
     let closing = speaking_first(b"").await;
     let url = format!("https://127.0.0.1:{}/prices", closing.port());
-    assert_failure(
-        fetch(&endpoint(&url)).await,
-        PollFailureKind::Tls,
-        &["no TLS"],
-    );
+    assert_failure(fetch(&endpoint(&url)).await, PollFailureKind::Tls, &["no TLS"]);
 }
 
 /// A server that reads a little, writes `bytes` whatever comes, and closes.
@@ -356,10 +326,7 @@ async fn a_connection_closed_in_a_compressed_body_is_a_failure_to_connect() {
 
 #[tokio::test]
 async fn garbage_in_place_of_http_is_a_failure_to_decode() {
-    let result = fetch_reply(Reply::BytesThenClose(
-        b"SSH-2.0-OpenSSH_9.6\r\n\r\n".to_vec(),
-    ))
-    .await;
+    let result = fetch_reply(Reply::BytesThenClose(b"SSH-2.0-OpenSSH_9.6\r\n\r\n".to_vec())).await;
     assert_failure(result, PollFailureKind::Decode, &["not HTTP", "port"]);
 }
 
@@ -406,11 +373,7 @@ async fn a_body_exactly_at_the_cap_is_taken() {
     endpoint.max_body = PRICES.len() as u64;
     body_of(fetch(&endpoint).await);
     endpoint.max_body -= 1;
-    assert_failure(
-        fetch(&endpoint).await,
-        PollFailureKind::TooLarge,
-        &["10 bytes"],
-    );
+    assert_failure(fetch(&endpoint).await, PollFailureKind::TooLarge, &["10 bytes"]);
 }
 
 #[tokio::test]
@@ -511,11 +474,7 @@ async fn redirects_within_the_origin_are_followed_with_headers() {
 async fn a_redirect_loop_ends() {
     let backend = Backend::start(redirect_to("/loop?again")).await;
     let result = fetch(&endpoint(&backend.url("/loop"))).await;
-    assert_failure(
-        result,
-        PollFailureKind::Redirect,
-        &["more than 5 redirects"],
-    );
+    assert_failure(result, PollFailureKind::Redirect, &["more than 5 redirects"]);
     assert_eq!(backend.requests().len(), 6);
 }
 
@@ -530,11 +489,7 @@ async fn a_redirect_to_another_origin_is_not_followed() {
     assert!(!failure.message.contains("ticket"), "{failure}");
     assert!(!failure.message.contains("pw"), "{failure}");
     let place = other.url("/elsewhere");
-    assert_failure(
-        result,
-        PollFailureKind::Redirect,
-        &[&place, "make it the url"],
-    );
+    assert_failure(result, PollFailureKind::Redirect, &[&place, "make it the url"]);
     assert_eq!(other.connections(), 0);
 }
 
@@ -545,11 +500,7 @@ async fn a_redirect_to_nowhere_is_a_failure() {
         redirect_to("http://[broken/"),
         redirect_to("ftp://files.example/prices"),
     ] {
-        assert_failure(
-            fetch_reply(reply).await,
-            PollFailureKind::Redirect,
-            &["redirect"],
-        );
+        assert_failure(fetch_reply(reply).await, PollFailureKind::Redirect, &["redirect"]);
     }
 }
 
@@ -591,9 +542,6 @@ async fn headers_that_cannot_be_sent_are_refused_at_the_start_without_their_valu
     let endpoint = with_header(endpoint("http://127.0.0.1/"), "X-Key", "header\nsecret");
     let error = Fetcher::new(&[endpoint]).unwrap_err();
     let shown = format!("{error} {error:?}");
-    assert!(
-        shown.contains("prices") && shown.contains("X-Key"),
-        "{shown}"
-    );
+    assert!(shown.contains("prices") && shown.contains("X-Key"), "{shown}");
     assert!(!shown.contains("secret"), "{shown}");
 }

@@ -41,11 +41,7 @@ impl Costs {
     /// its presence each ten seconds. Gateways add nothing but their subscription. Retries,
     /// takeovers and redirects are left out. The embedded store costs no commands.
     pub fn of(config: &Config, replicas: u32) -> Self {
-        let polls = config
-            .endpoints
-            .iter()
-            .map(|endpoint| per_hour(endpoint.every))
-            .sum();
+        let polls = config.endpoints.iter().map(|endpoint| per_hour(endpoint.every)).sum();
         if config.redis.is_none() {
             return Self {
                 backend_requests: polls,
@@ -73,22 +69,13 @@ fn per_hour(interval: Duration) -> f64 {
 /// Says what would run: names and addresses, the lease's timings and what they mean, the
 /// endpoints, and the costs for three replicas. Shows no secrets; a URL's path is shown.
 pub fn report(config: &Config) -> String {
-    let sections = [
-        overview(config),
-        lease(&config.lease),
-        endpoints(config),
-        costs(config),
-    ];
+    let sections = [overview(config), lease(&config.lease), endpoints(config), costs(config)];
     sections.join("\n")
 }
 
 fn overview(config: &Config) -> String {
     let store = match &config.redis {
-        Some(redis) => format!(
-            "Redis, {}, timeout {}",
-            redis.url,
-            format_duration(redis.timeout)
-        ),
+        Some(redis) => format!("Redis, {}, timeout {}", redis.url, format_duration(redis.timeout)),
         None => "embedded store: one process, no redundancy".to_owned(),
     };
     let history = match config.history {
@@ -104,10 +91,7 @@ fn overview(config: &Config) -> String {
             vec!["store".into(), store],
             vec!["replica".into(), config.replica.clone()],
             vec!["address".into(), config.address.clone()],
-            vec![
-                "gateway".into(),
-                format!("{}, at most {streams} streams", gateway.listen),
-            ],
+            vec!["gateway".into(), format!("{}, at most {streams} streams", gateway.listen)],
             vec!["admin".into(), config.admin.listen.to_string()],
             vec!["history".into(), history],
             vec!["drain".into(), format_duration(config.drain)],
@@ -137,11 +121,7 @@ fn lease(lease: &LeaseConfig) -> String {
                 lease.renew_deadline,
                 "a leader that cannot renew stops after this".to_owned(),
             ),
-            row(
-                "retry_period",
-                lease.retry_period,
-                "the leader renews this often".to_owned(),
-            ),
+            row("retry_period", lease.retry_period, "the leader renews this often".to_owned()),
         ],
     )
 }
@@ -160,33 +140,20 @@ fn endpoints(config: &Config) -> String {
             ]
         })
         .collect();
-    table(
-        &["endpoint", "every", "timeout", "stale after", "url"],
-        &rows,
-    )
+    table(&["endpoint", "every", "timeout", "stale after", "url"], &rows)
 }
 
 fn costs(config: &Config) -> String {
     let costs = Costs::of(config, REPLICAS);
     let row = |name: &str, hourly: f64| {
-        vec![
-            name.to_owned(),
-            grouped(hourly),
-            grouped(hourly * MONTH_HOURS),
-        ]
+        vec![name.to_owned(), grouped(hourly), grouped(hourly * MONTH_HOURS)]
     };
     let mut rows = vec![row("backend requests", costs.backend_requests)];
     let mut heading = "cost of one process".to_owned();
     if config.redis.is_some() {
         heading = format!("cost of {REPLICAS} replicas");
-        rows.push(row(
-            "Redis commands, nothing changes",
-            costs.redis_commands_idle,
-        ));
-        rows.push(row(
-            "Redis commands, every poll changes",
-            costs.redis_commands_busy,
-        ));
+        rows.push(row("Redis commands, nothing changes", costs.redis_commands_idle));
+        rows.push(row("Redis commands, every poll changes", costs.redis_commands_busy));
     }
     table(&[&heading, "per hour", "per 30 days"], &rows)
 }
@@ -194,18 +161,11 @@ fn costs(config: &Config) -> String {
 /// Rows in aligned columns, under a heading if there is one.
 fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     let heading: Vec<String> = heading.iter().map(|cell| (*cell).to_owned()).collect();
-    let lines = || {
-        std::iter::once(&heading)
-            .chain(rows)
-            .filter(|row| !row.is_empty())
-    };
+    let lines = || std::iter::once(&heading).chain(rows).filter(|row| !row.is_empty());
     let columns = lines().map(Vec::len).max().unwrap_or(0);
     let width = |column| {
         let cells = lines().filter_map(|row: &Vec<String>| row.get(column));
-        cells
-            .map(|cell: &String| cell.chars().count())
-            .max()
-            .unwrap_or(0)
+        cells.map(|cell: &String| cell.chars().count()).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();

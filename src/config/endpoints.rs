@@ -12,15 +12,8 @@ use super::yaml::Value;
 use crate::model::EndpointName;
 
 /// What may stand in `defaults`, and in each endpoint beside its name and URL.
-const POLICY: [&str; 7] = [
-    "every",
-    "timeout",
-    "connect_timeout",
-    "max_body",
-    "stale_after",
-    "headers",
-    "expect",
-];
+const POLICY: [&str; 7] =
+    ["every", "timeout", "connect_timeout", "max_body", "stale_after", "headers", "expect"];
 
 /// All settings of an endpoint.
 const SETTINGS: [&str; 9] = [
@@ -75,9 +68,7 @@ struct Policy {
 /// Reads `endpoints` and `defaults`. `None` only where the reader has noted an error.
 pub(super) fn read(section: &Section<'_>, reader: &mut Reader<'_>) -> Option<Vec<EndpointConfig>> {
     let defaults = match section.get("defaults") {
-        Some(setting) => reader
-            .section(&setting, &POLICY)
-            .map(|section| policy(&section, reader)),
+        Some(setting) => reader.section(&setting, &POLICY).map(|section| policy(&section, reader)),
         None => None,
     };
     let defaults = defaults.unwrap_or_default();
@@ -134,10 +125,7 @@ fn endpoint(
             .or(defaults.stale_after)
             .unwrap_or((every * 3).max(SHORTEST_STALE_AFTER)),
         headers: merge(own.headers, &defaults.headers),
-        expect: own
-            .expect
-            .or_else(|| defaults.expect.clone())
-            .unwrap_or_default(),
+        expect: own.expect.or_else(|| defaults.expect.clone()).unwrap_or_default(),
     })
 }
 
@@ -178,27 +166,19 @@ fn url(section: &Section<'_>, reader: &mut Reader<'_>) -> Option<Url> {
 }
 
 fn policy(section: &Section<'_>, reader: &mut Reader<'_>) -> Policy {
-    let mut duration = |key| {
-        section
-            .get(key)
-            .and_then(|setting| reader.duration(&setting))
-    };
+    let mut duration = |key| section.get(key).and_then(|setting| reader.duration(&setting));
     Policy {
         has_every: section.get("every").is_some(),
         every: duration("every"),
         timeout: duration("timeout"),
         connect_timeout: duration("connect_timeout"),
         stale_after: duration("stale_after"),
-        max_body: section
-            .get("max_body")
-            .and_then(|setting| max_body(&setting, reader)),
+        max_body: section.get("max_body").and_then(|setting| max_body(&setting, reader)),
         headers: section
             .get("headers")
             .map(|setting| headers(&setting, reader))
             .unwrap_or_default(),
-        expect: section
-            .get("expect")
-            .and_then(|setting| expectation(&setting, reader)),
+        expect: section.get("expect").and_then(|setting| expectation(&setting, reader)),
     }
 }
 
@@ -248,10 +228,7 @@ fn headers(setting: &Setting<'_>, reader: &mut Reader<'_>) -> Vec<(String, Secre
 
 /// An endpoint's own headers, and the defaults whose names it does not use.
 fn merge(own: Vec<(String, Secret)>, defaults: &[(String, Secret)]) -> Vec<(String, Secret)> {
-    let overridden = |name: &str| {
-        own.iter()
-            .any(|(other, _)| other.eq_ignore_ascii_case(name))
-    };
+    let overridden = |name: &str| own.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
     let inherited = defaults.iter().filter(|(name, _)| !overridden(name));
     let mut headers: Vec<_> = inherited.cloned().collect();
     headers.extend(own);

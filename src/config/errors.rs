@@ -22,10 +22,7 @@ pub struct ConfigErrors {
 impl ConfigErrors {
     pub(super) fn new(file: &Path, mut problems: Problems) -> Self {
         problems.first.sort_by(|a, b| a.position.cmp(&b.position));
-        Self {
-            file: file.to_owned(),
-            problems,
-        }
+        Self { file: file.to_owned(), problems }
     }
 }
 
@@ -68,11 +65,7 @@ pub(super) struct ConfigError {
 impl ConfigError {
     /// An error of the whole file.
     pub(super) fn of_file(position: Position, message: impl Into<String>) -> Self {
-        Self {
-            position,
-            setting: String::new(),
-            message: message.into(),
-        }
+        Self { position, setting: String::new(), message: message.into() }
     }
 }
 
@@ -115,9 +108,6 @@ impl Problems {
 
 impl From<ConfigError> for Problems {
     fn from(error: ConfigError) -> Self {
-        Self {
-            first: vec![error],
-            more: 0,
-        }
+        Self { first: vec![error], more: 0 }
     }
 }

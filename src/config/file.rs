@@ -79,9 +79,6 @@ mod tests {
     #[test]
     fn a_denied_permission_is_named() {
         let error = io::Error::from(io::ErrorKind::PermissionDenied);
-        assert_eq!(
-            unreadable(&error),
-            "expected a readable file, but permission is denied"
-        );
+        assert_eq!(unreadable(&error), "expected a readable file, but permission is denied");
     }
 }

@@ -28,11 +28,7 @@ pub(super) fn apply(environment: &Environment, tree: &mut Node, problems: &mut P
             None => Err((path, "expected UTF-8, found other bytes".to_owned())),
         };
         if let Err((setting, message)) = result {
-            problems.push(ConfigError {
-                position,
-                setting: setting.replace("__", "."),
-                message,
-            });
+            problems.push(ConfigError { position, setting: setting.replace("__", "."), message });
         }
     }
 }
@@ -51,9 +47,7 @@ fn set(
         None => (rest, None),
     };
     if step.is_empty() {
-        return refuse(format!(
-            "expected a setting after {PREFIX}, its parts separated by __"
-        ));
+        return refuse(format!("expected a setting after {PREFIX}, its parts separated by __"));
     }
     if matches!(node.value, Value::Nothing) {
         *node = Node::new(position.clone(), Value::Map(Vec::new()));
@@ -62,10 +56,7 @@ fn set(
         Value::Map(entries) => child_of_map(entries, step, rest.is_none(), position),
         Value::List(items) => {
             let count = items.len();
-            let item = step
-                .parse()
-                .ok()
-                .and_then(|index: usize| items.get_mut(index));
+            let item = step.parse().ok().and_then(|index: usize| items.get_mut(index));
             match item {
                 Some(item) => Rc::make_mut(item),
                 None => {
@@ -76,9 +67,7 @@ fn set(
             }
         }
         Value::Nothing | Value::Text(_) => {
-            return refuse(format!(
-                "expected {step} in a mapping, but the file has text there"
-            ));
+            return refuse(format!("expected {step} in a mapping, but the file has text there"));
         }
     };
     match rest {
@@ -98,9 +87,7 @@ fn child_of_map<'a>(
     last: bool,
     position: &Position,
 ) -> &'a mut Node {
-    let found = entries
-        .iter()
-        .position(|entry| entry.key.eq_ignore_ascii_case(key));
+    let found = entries.iter().position(|entry| entry.key.eq_ignore_ascii_case(key));
     let index = found.unwrap_or_else(|| {
         entries.push(Entry {
             key: key.to_owned(),

@@ -57,9 +57,7 @@ impl<'a> Section<'a> {
 
     /// All settings with their keys, in the order of the file.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&'a str, Setting<'a>)> {
-        self.entries
-            .iter()
-            .map(|entry| (entry.key.as_str(), self.setting(entry)))
+        self.entries.iter().map(|entry| (entry.key.as_str(), self.setting(entry)))
     }
 
     fn setting(&self, entry: &'a Entry) -> Setting<'a> {
@@ -74,11 +72,7 @@ impl<'a> Section<'a> {
 impl<'a> Setting<'a> {
     /// The item of a list at this setting.
     pub(super) fn item(&'a self, index: usize, node: &'a Node) -> Setting<'a> {
-        Setting {
-            position: &node.position,
-            trail: Trail::Index(&self.trail, index),
-            node,
-        }
+        Setting { position: &node.position, trail: Trail::Index(&self.trail, index), node }
     }
 }
 
@@ -88,11 +82,7 @@ impl<'a> Reader<'a> {
         directory: &'a Path,
         problems: Problems,
     ) -> Self {
-        Self {
-            environment,
-            directory,
-            problems,
-        }
+        Self { environment, directory, problems }
     }
 
     pub(super) fn into_problems(self) -> Problems {
@@ -144,11 +134,7 @@ impl<'a> Reader<'a> {
             self.mismatch(setting, expected, kind(setting.node));
             return None;
         };
-        Some(Section {
-            position: setting.position,
-            trail: &setting.trail,
-            entries,
-        })
+        Some(Section { position: setting.position, trail: &setting.trail, entries })
     }
 
     /// A mapping with settings; those that are not known are errors.
@@ -160,11 +146,7 @@ impl<'a> Reader<'a> {
         let section = self.mapping(setting, &format!("settings ({})", known.join(", ")))?;
         for (key, unknown) in section.iter().filter(|(key, _)| !known.contains(key)) {
             // A hint takes time, and beyond a hundred errors nobody sees it.
-            let similar = if self.problems.is_full() {
-                None
-            } else {
-                most_similar(key, known)
-            };
+            let similar = if self.problems.is_full() { None } else { most_similar(key, known) };
             let hint = match similar {
                 Some(similar) => format!("did you mean `{similar}`?"),
                 None => format!("known here: {}", known.join(", ")),
@@ -269,11 +251,7 @@ fn shown(expanded: &Expanded) -> String {
 
 /// The beginning of a text, in one line.
 fn clip(text: &str) -> String {
-    let mut clipped: String = text
-        .chars()
-        .take(SHOWN)
-        .flat_map(char::escape_debug)
-        .collect();
+    let mut clipped: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
     if text.chars().nth(SHOWN).is_some() {
         clipped.push('…');
     }

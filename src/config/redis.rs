@@ -67,8 +67,7 @@ fn redis_url(
     }
     let decode = |text: &str| {
         let text = percent_decode_str(text).decode_utf8();
-        text.map(Cow::into_owned)
-            .map_err(|_| refuse("its credentials are not UTF-8"))
+        text.map(Cow::into_owned).map_err(|_| refuse("its credentials are not UTF-8"))
     };
     let in_url = Some(decode(url.username())?).filter(|username| !username.is_empty());
     let username = in_one_place("username", in_url, username)?;
@@ -87,9 +86,7 @@ fn in_one_place(
     setting: Option<String>,
 ) -> Result<Option<String>, String> {
     if in_url.is_some() && setting.is_some() {
-        return Err(format!(
-            "expected the {what} in one place, found it in redis.{what} too"
-        ));
+        return Err(format!("expected the {what} in one place, found it in redis.{what} too"));
     }
     Ok(in_url.or(setting))
 }

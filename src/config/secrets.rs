@@ -24,10 +24,7 @@ pub(super) fn expand(
     environment: &Environment,
     directory: &Path,
 ) -> Result<Expanded, Vec<String>> {
-    let mut expanded = Expanded {
-        text: String::with_capacity(text.len()),
-        secret: false,
-    };
+    let mut expanded = Expanded { text: String::with_capacity(text.len()), secret: false };
     let mut errors = Vec::new();
     let mut rest = text;
     while let Some(at) = rest.find("${") {
@@ -52,29 +49,21 @@ pub(super) fn expand(
         rest = after;
     }
     expanded.text.push_str(rest);
-    if errors.is_empty() {
-        Ok(expanded)
-    } else {
-        Err(errors)
-    }
+    if errors.is_empty() { Ok(expanded) } else { Err(errors) }
 }
 
 fn look_up(reference: &str, environment: &Environment, directory: &Path) -> Result<String, String> {
     match reference.split_once(':') {
         Some(("env", name)) => match environment.get(name).map(|value| value.to_str()) {
             Some(Some(value)) => Ok(value.to_owned()),
-            Some(None) => Err(format!(
-                "expected UTF-8 in the variable {name}, found other bytes"
-            )),
+            Some(None) => Err(format!("expected UTF-8 in the variable {name}, found other bytes")),
             None => Err(format!("expected the variable {name}, which is not set")),
         },
         Some(("file", path)) => {
             read_secret(&directory.join(path)).map_err(|error| format!("${{file:{path}}}: {error}"))
         }
-        _ => Err(
-            "expected ${env:NAME} or ${file:PATH}; write $${ for the characters themselves"
-                .to_owned(),
-        ),
+        _ => Err("expected ${env:NAME} or ${file:PATH}; write $${ for the characters themselves"
+            .to_owned()),
     }
 }
 

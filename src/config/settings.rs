@@ -43,11 +43,7 @@ const DRAIN: Duration = Duration::from_secs(20);
 
 /// Walks over the tree. `None` only where the reader has noted an error.
 pub(super) fn read(tree: &Node, reader: &mut Reader<'_>) -> Option<Config> {
-    let root = Setting {
-        position: &tree.position,
-        trail: Trail::Root,
-        node: tree,
-    };
+    let root = Setting { position: &tree.position, trail: Trail::Root, node: tree };
     let section = reader.section(&root, &SETTINGS)?;
 
     let expected = "a name of 1 to 64 characters: a-z 0-9 . _ -, the first a letter or digit";
@@ -75,9 +71,7 @@ pub(super) fn read(tree: &Node, reader: &mut Reader<'_>) -> Option<Config> {
     let admin = admin(section.get("admin"), reader);
     let address = match section.get("address") {
         Some(setting) => address(&setting, reader),
-        None => admin
-            .as_ref()
-            .map(|admin| default_address(admin.listen, &hostname)),
+        None => admin.as_ref().map(|admin| default_address(admin.listen, &hostname)),
     };
     let drain = match section.get("drain") {
         Some(setting) => reader.duration(&setting),
@@ -175,15 +169,11 @@ fn wrong_with_lease(lease: &LeaseConfig) -> Option<String> {
         format_duration(lease.duration),
     );
     if lease.retry_period >= lease.renew_deadline || lease.renew_deadline >= lease.duration {
-        return Some(format!(
-            "expected retry_period < renew_deadline < duration, {shown}"
-        ));
+        return Some(format!("expected retry_period < renew_deadline < duration, {shown}"));
     }
     if lease.retry_period < SHORTEST_RETRY_PERIOD {
         let shortest = format_duration(SHORTEST_RETRY_PERIOD);
-        return Some(format!(
-            "expected a retry_period of at least {shortest}, {shown}"
-        ));
+        return Some(format!("expected a retry_period of at least {shortest}, {shown}"));
     }
     None
 }
@@ -200,10 +190,7 @@ fn lease_position<'a>(section: &Section<'a>) -> &'a Position {
 fn gateway(setting: Option<Setting<'_>>, reader: &mut Reader<'_>) -> Option<GatewayConfig> {
     let default = SocketAddr::from(([0, 0, 0, 0], 8080));
     let Some(setting) = setting else {
-        return Some(GatewayConfig {
-            listen: default,
-            max_streams: STREAMS,
-        });
+        return Some(GatewayConfig { listen: default, max_streams: STREAMS });
     };
     let section = reader.section(&setting, &["listen", "max_streams"])?;
     let listen = listen(&section, default, reader);
@@ -212,10 +199,7 @@ fn gateway(setting: Option<Setting<'_>>, reader: &mut Reader<'_>) -> Option<Gate
             .and_then(|number| usize::try_from(number).ok()),
         None => Some(STREAMS),
     };
-    Some(GatewayConfig {
-        listen: listen?,
-        max_streams: max_streams?,
-    })
+    Some(GatewayConfig { listen: listen?, max_streams: max_streams? })
 }
 
 fn admin(setting: Option<Setting<'_>>, reader: &mut Reader<'_>) -> Option<AdminConfig> {

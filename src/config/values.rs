@@ -30,11 +30,7 @@ pub fn format_duration(duration: Duration) -> String {
             break;
         }
     }
-    if text.is_empty() {
-        "0s".to_owned()
-    } else {
-        text
-    }
+    if text.is_empty() { "0s".to_owned() } else { text }
 }
 
 /// Reads a size such as `512KiB`, `1MB` or `4096`, in bytes; `None` where it is none.
@@ -109,9 +105,7 @@ mod tests {
 
     #[test]
     fn what_is_no_duration_is_refused() {
-        let others = [
-            "", "0", "5", "s", "-1s", "1.5s", "2 s", "2S", "1d", "1us", "1hm", "١s",
-        ];
+        let others = ["", "0", "5", "s", "-1s", "1.5s", "2 s", "2S", "1d", "1us", "1hm", "١s"];
         for text in others.into_iter().chain(["18446744073709551615s1000ms"]) {
             assert_eq!(duration(text), None, "{text}");
         }
@@ -128,15 +122,7 @@ mod tests {
         ] {
             assert_eq!(size(text), Some(bytes), "{text}");
         }
-        for text in [
-            "",
-            "MiB",
-            "-1",
-            "1.5MiB",
-            "1 MiB",
-            "1mib",
-            "18446744073709551615KiB",
-        ] {
+        for text in ["", "MiB", "-1", "1.5MiB", "1 MiB", "1mib", "18446744073709551615KiB"] {
             assert_eq!(size(text), None, "{text}");
         }
     }
@@ -145,15 +131,7 @@ mod tests {
     fn media_ranges_are_types_without_parameters() {
         assert_eq!(media_range("Text/CSV").as_deref(), Some("text/csv"));
         assert_eq!(media_range("image/*").as_deref(), Some("image/*"));
-        for text in [
-            "",
-            "text",
-            "text/",
-            "/csv",
-            "*/csv",
-            "text/csv; a=b",
-            "a/b/c",
-        ] {
+        for text in ["", "text", "text/", "/csv", "*/csv", "text/csv; a=b", "a/b/c"] {
             assert_eq!(media_range(text), None, "{text}");
         }
     }

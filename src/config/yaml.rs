@@ -45,12 +45,7 @@ pub(super) struct Entry {
 impl Node {
     /// A node of one value, or an empty list or mapping.
     pub(super) fn new(position: Position, value: Value) -> Self {
-        Self {
-            position,
-            value,
-            size: 1,
-            height: 0,
-        }
+        Self { position, value, size: 1, height: 0 }
     }
 }
 
@@ -133,11 +128,7 @@ impl Builder {
         self.count_in(1, line)?;
         let mut node = Node::new(Position::Line(line), value);
         node.height = 1;
-        self.open.push(Open {
-            anchor,
-            node,
-            key: None,
-        });
+        self.open.push(Open { anchor, node, key: None });
         self.bound_depth(0, line)
     }
 
@@ -152,21 +143,16 @@ impl Builder {
             self.anchors.insert(anchor, Rc::clone(&node));
         }
         self.bound_depth(node.height, line)?;
-        let Some(Open {
-            node: parent, key, ..
-        }) = self.open.last_mut()
-        else {
+        let Some(Open { node: parent, key, .. }) = self.open.last_mut() else {
             self.root = Some(node);
             return Ok(());
         };
         parent.size += node.size;
         parent.height = parent.height.max(node.height + 1);
         match (&mut parent.value, key.take()) {
-            (Value::Map(entries), Some((key, line))) => entries.push(Entry {
-                key,
-                position: Position::Line(line),
-                value: node,
-            }),
+            (Value::Map(entries), Some((key, line))) => {
+                entries.push(Entry { key, position: Position::Line(line), value: node })
+            }
             (Value::Map(_), None) => match &node.value {
                 Value::Text(text) => *key = Some((text.clone(), line)),
                 Value::Nothing => {

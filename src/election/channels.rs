@@ -27,14 +27,7 @@ impl Lasting {
     fn new(store: Arc<dyn Store>, channel: Channel) -> Self {
         let backoff = Backoff::up_to(LONGEST_WAIT);
         let now = Instant::now();
-        Self {
-            store,
-            channel,
-            open: None,
-            opened: now,
-            backoff,
-            next_try: now,
-        }
+        Self { store, channel, open: None, opened: now, backoff, next_try: now }
     }
 
     /// Waits until there is a subscription; `true` if there was none before.
@@ -120,10 +113,7 @@ impl Liveness {
     /// Prepares a fresh channel.
     pub(super) fn new(store: Arc<dyn Store>) -> Self {
         let id = Uuid::new_v4();
-        Self {
-            id,
-            subscription: Lasting::new(store, Channel::Alive(id)),
-        }
+        Self { id, subscription: Lasting::new(store, Channel::Alive(id)) }
     }
 
     pub(super) fn id(&self) -> Uuid {

@@ -128,11 +128,7 @@ impl<D: Duties> Elector<D> {
             timeout(FAREWELL, self.liveness.open()).await.ok();
             let sent = self.clock.now();
             if let Some(lease) = self.store.acquire().await {
-                return Taken {
-                    lease,
-                    sent,
-                    free_since,
-                };
+                return Taken { lease, sent, free_since };
             }
             sleep(refusals.wait()).await;
         }
@@ -189,10 +185,7 @@ impl<D: Duties> Elector<D> {
 
     /// Claims the taken lease and leads, term after term if the store is replaced meanwhile.
     async fn serve(&mut self, taken: Taken) {
-        let gap = taken
-            .free_since
-            .map(|since| since.elapsed())
-            .unwrap_or_default();
+        let gap = taken.free_since.map(|since| since.elapsed()).unwrap_or_default();
         let mut deadline = taken.sent.after(self.lease.renew_deadline);
         let mut reinstate = false;
         loop {
@@ -251,13 +244,7 @@ impl<D: Duties> Elector<D> {
     /// Tells everybody in this process that a leadership begins.
     fn begin(&mut self, claim: &Claim, gap: Duration) {
         let (term, cause) = (claim.term, claim.cause.as_str());
-        tracing::info!(
-            term,
-            cause,
-            ?gap,
-            replica = self.identity.replica,
-            "leading"
-        );
+        tracing::info!(term, cause, ?gap, replica = self.identity.replica, "leading");
         if matches!(claim.cause, Cause::Released | Cause::Expired) {
             histogram!("pollux_takeover_seconds", "cause" => cause).record(gap);
         }
@@ -274,8 +261,7 @@ impl<D: Duties> Elector<D> {
             since: claim.now,
         };
         self.observer.leads(claim, record);
-        self.observer
-            .held_until(Instant::now() + self.lease.duration);
+        self.observer.held_until(Instant::now() + self.lease.duration);
     }
 
     /// Performs the duties while the lease is kept, and gives it back if it still is.

@@ -60,13 +60,7 @@ impl Keeper<'_> {
         liveness: &mut Liveness,
         shutdown: &CancellationToken,
     ) -> End {
-        let Self {
-            store,
-            clock,
-            lease,
-            leadership,
-            observer,
-        } = self;
+        let Self { store, clock, lease, leadership, observer } = self;
         let at_once = Notify::new();
         let alive = liveness.id();
         let renewing = renew(store, clock, lease, leadership, observer, alive, &at_once);

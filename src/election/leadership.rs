@@ -51,15 +51,8 @@ struct StoreTime {
 
 impl Leadership {
     pub(super) fn new(claim: Claim, clock: Clock, deadline: Moment) -> Self {
-        let store_time = StoreTime {
-            ms: claim.now,
-            at: Instant::now(),
-        };
-        let standing = Standing {
-            deadline,
-            in_doubt: false,
-            refuted: None,
-        };
+        let store_time = StoreTime { ms: claim.now, at: Instant::now() };
+        let standing = Standing { deadline, in_doubt: false, refuted: None };
         Self {
             claim,
             clock,
@@ -108,8 +101,7 @@ impl Leadership {
 
     /// Reports what the store said against this leadership, which ends it.
     pub fn refute(&self, refutation: Refutation) {
-        self.standing
-            .send_modify(|standing| standing.refuted = Some(refutation));
+        self.standing.send_modify(|standing| standing.refuted = Some(refutation));
     }
 
     pub(super) async fn refuted(&self) -> Refutation {
@@ -131,10 +123,7 @@ impl Leadership {
 
     /// Notes a renewal that was sent at `sent` and answered `store_ms`.
     pub(super) fn confirm(&self, sent: Moment, renew_deadline: Duration, store_ms: u64) {
-        *self.store_time.lock() = StoreTime {
-            ms: store_ms,
-            at: Instant::now(),
-        };
+        *self.store_time.lock() = StoreTime { ms: store_ms, at: Instant::now() };
         self.standing.send_modify(|standing| {
             standing.deadline = sent.after(renew_deadline);
             standing.in_doubt = false;
@@ -143,8 +132,7 @@ impl Leadership {
 
     /// Lets nothing start until the next renewal.
     pub(super) fn doubt(&self) {
-        self.standing
-            .send_modify(|standing| standing.in_doubt = true);
+        self.standing.send_modify(|standing| standing.in_doubt = true);
     }
 
     /// Waits until the deadline has passed without a renewal.

@@ -3,7 +3,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::model::Record;
-use crate::store::{Claim, Observation, StoreError};
+use crate::store::{Claim, FailureKind, Observation, StoreError};
 
 /// What one replica sees of the election.
 #[derive(Clone, Debug, Default)]
@@ -28,9 +28,8 @@ impl View {
 
     /// Sets the gauges that follow from it. Time passes, so they are set again when they are read.
     pub fn export(&self) {
-        let remaining = self
-            .held_until
-            .map(|until| until.saturating_duration_since(Instant::now()));
+        let remaining =
+            self.held_until.map(|until| until.saturating_duration_since(Instant::now()));
         gauge!("pollux_is_leader").set(f64::from(u8::from(self.leading.is_some())));
         gauge!("pollux_has_leader").set(f64::from(u8::from(self.has_leader())));
         gauge!("pollux_lease_remaining_seconds").set(remaining.unwrap_or_default().as_secs_f64());
@@ -42,14 +41,13 @@ pub(super) struct Observer {
     view: watch::Sender<View>,
     /// The highest term seen; 0 before the first.
     seen: u64,
+    /// How the store failed the last time.
+    failing: Option<FailureKind>,
 }
 
 impl Observer {
     pub(super) fn new() -> Self {
-        Self {
-            view: watch::Sender::default(),
-            seen: 0,
-        }
+        Self { view: watch::Sender::default(), seen: 0, failing: None }
     }
 
     pub(super) fn subscribe(&self) -> watch::Receiver<View> {
@@ -88,16 +86,17 @@ impl Observer {
         self.export();
     }
 
-    /// Notes that the store did not answer; logs the first of such answers in a row.
+    /// Notes that the store did not answer; logs the first of such failures in a row, and those
+    /// that differ from the one before.
     pub(super) fn failed(&mut self, doing: &str, error: &StoreError) {
-        let first = self.view.borrow().store_error.is_none();
-        if first {
+        let known = self.view.borrow().store_error.is_some() && self.failing == Some(error.kind);
+        self.failing = Some(error.kind);
+        if !known {
             tracing::warn!(%error, kind = error.kind.as_str(), "cannot {doing}: trying on");
         } else {
             tracing::debug!(%error, kind = error.kind.as_str(), "still cannot {doing}");
         }
-        self.view
-            .send_modify(|view| view.store_error = Some(error.to_string()));
+        self.view.send_modify(|view| view.store_error = Some(error.to_string()));
         self.export();
     }
 

@@ -50,28 +50,16 @@ mod tests {
             ("\"7-9\" ,\"8-1\"", (8, 1)),
             ("*", (7, 10)),
         ] {
-            assert_eq!(
-                answer(&[value]),
-                Some(Version::new(has.0, has.1)),
-                "{value}"
-            );
+            assert_eq!(answer(&[value]), Some(Version::new(has.0, has.1)), "{value}");
         }
         assert!(answer(&["\"7-9\"", "W/\"7-11\""]).is_some());
     }
 
     #[test]
     fn older_versions_and_foreign_tags_do_not_match() {
-        for value in [
-            "W/\"7-9\"",
-            "\"6-99\"",
-            "7-10",
-            "\"abc\"",
-            "\"\"",
-            "",
-            "W/",
-            "\"",
-            "w/\"7-10\"",
-        ] {
+        for value in
+            ["W/\"7-9\"", "\"6-99\"", "7-10", "\"abc\"", "\"\"", "", "W/", "\"", "w/\"7-10\""]
+        {
             assert_eq!(answer(&[value]), None, "{value}");
         }
         assert_eq!(answer(&[]), None);

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::GatewayState;
 use super::conditional::not_modified;
-use super::problem::Problem;
+use crate::http::Problem;
 use crate::hub::{EndpointView, Hub, Snapshot, UnknownEndpoint};
 use crate::model::{EndpointName, Version};
 
@@ -79,9 +79,7 @@ pub(super) async fn show(
 }
 
 fn answer(hub: &Hub, name: &str, headers: &HeaderMap) -> Result<Response, Problem> {
-    let view = hub
-        .endpoint(name)
-        .ok_or_else(|| UnknownEndpoint(name.to_owned()))?;
+    let view = hub.endpoint(name).ok_or_else(|| UnknownEndpoint(name.to_owned()))?;
     let Some(snapshot) = &view.snapshot else {
         return Err(never_fetched(&view));
     };
@@ -120,10 +118,7 @@ fn content_type(snapshot: &Snapshot) -> [(HeaderName, HeaderValue); 2] {
     let unknown = HeaderValue::from_static("application/octet-stream");
     [
         (header::CONTENT_TYPE, given.unwrap_or(unknown)),
-        (
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        ),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     ]
 }
 

@@ -4,23 +4,21 @@
 
 mod conditional;
 mod endpoints;
-mod problem;
 mod query;
-mod serve;
 mod stream;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
+use axum::http::{StatusCode, Uri};
 use axum::routing::get;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use query::MOST_ENDPOINTS;
-pub use serve::serve;
 
-use crate::hub::Hub;
+use crate::http::{Problem, method_not_allowed};
+use crate::hub::{Hub, UnknownEndpoint};
 
 /// What the gateway's requests share.
 #[derive(Clone)]
@@ -28,21 +26,17 @@ pub struct GatewayState {
     hub: Arc<Hub>,
     /// Room for streams.
     room: Arc<Semaphore>,
-    /// How long open connections may take once the gateway leaves.
-    drain: Duration,
     /// Cancelled when the gateway leaves.
     leaving: CancellationToken,
 }
 
 impl GatewayState {
-    /// Serves from `hub` at most `max_streams` streams at once. When the gateway leaves, open
-    /// connections have the time `drain` to finish.
-    pub fn new(hub: Arc<Hub>, max_streams: usize, drain: Duration) -> Self {
+    /// Serves from `hub` at most `max_streams` streams at once, until `leaving` ends them.
+    pub fn new(hub: Arc<Hub>, max_streams: usize, leaving: CancellationToken) -> Self {
         Self {
             hub,
             room: Arc::new(Semaphore::new(max_streams.min(Semaphore::MAX_PERMITS))),
-            drain,
-            leaving: CancellationToken::new(),
+            leaving,
         }
     }
 }
@@ -53,7 +47,23 @@ pub fn router(state: GatewayState) -> Router {
         .route("/v1/endpoints", get(endpoints::list))
         .route("/v1/endpoints/{name}", get(endpoints::show))
         .route("/v1/stream", get(stream::open))
-        .fallback(problem::no_such_path)
-        .method_not_allowed_fallback(problem::method_not_allowed)
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(method_not_allowed)
         .with_state(state)
+}
+
+impl From<UnknownEndpoint> for Problem {
+    fn from(error: UnknownEndpoint) -> Self {
+        let detail = format!("{error}: GET /v1/endpoints lists those there are");
+        Self::new(StatusCode::NOT_FOUND, detail)
+    }
+}
+
+/// Answers a path that is none of the gateway's.
+async fn no_such_path(uri: Uri) -> Problem {
+    let path = uri.path();
+    let detail = format!(
+        "there is nothing at {path}: see /v1/endpoints, /v1/endpoints/{{name}}, /v1/stream"
+    );
+    Problem::new(StatusCode::NOT_FOUND, detail)
 }

@@ -1,6 +1,6 @@
 use axum::http::HeaderMap;
 
-use super::problem::Problem;
+use crate::http::Problem;
 use crate::model::Version;
 
 /// How many endpoints one stream may ask for. The length of a query needs no limit of its own:
@@ -57,8 +57,7 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<Version>, Problem> {
 }
 
 fn version(origin: &str, text: &str) -> Result<Version, Problem> {
-    text.parse()
-        .map_err(|error| Problem::bad_request(format!("{origin} {text:?} is {error}")))
+    text.parse().map_err(|error| Problem::bad_request(format!("{origin} {text:?} is {error}")))
 }
 
 #[cfg(test)]
@@ -92,13 +91,7 @@ mod tests {
     #[test]
     fn a_query_without_sense_is_refused() {
         let many = "endpoint=a&".repeat(MOST_ENDPOINTS + 1);
-        for query in [
-            "",
-            "since=7-3",
-            "endpoint=a&since=x",
-            "endpoint=a&since=",
-            &many,
-        ] {
+        for query in ["", "since=7-3", "endpoint=a&since=x", "endpoint=a&since=", &many] {
             assert!(parse(query, None).is_err(), "{query}");
         }
         assert!(parse("endpoint=a&since=7-1&since=7-2", None).is_err());

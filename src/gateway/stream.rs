@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::GatewayState;
 use super::endpoints::seconds;
-use super::problem::Problem;
 use super::query::StreamQuery;
+use crate::http::Problem;
 use crate::hub::{ClientGuard, Event, Hub, Subscriber};
 use crate::model::EndpointName;
 
@@ -121,11 +121,7 @@ impl Connection {
 fn frame(event: &Event) -> Bytes {
     match event {
         Event::Snapshot(snapshot) => snapshot.event().clone(),
-        Event::Freshness {
-            endpoint,
-            stale,
-            age,
-        } => {
+        Event::Freshness { endpoint, stale, age } => {
             let age = age.map(seconds);
             let data = serde_json::to_string(&Freshness { endpoint, age }).unwrap_or_default();
             let kind = if *stale { "stale" } else { "fresh" };

@@ -76,12 +76,7 @@ impl Order {
 
 impl Board {
     pub(super) fn new(entries: Vec<Entry>) -> Self {
-        Self {
-            entries,
-            position: Version::NONE,
-            ready: false,
-            next_subscriber: 0,
-        }
+        Self { entries, position: Version::NONE, ready: false, next_subscriber: 0 }
     }
 
     /// Adds a subscriber of the endpoints at `places`, in the order of its slots.
@@ -123,9 +118,7 @@ impl Entry {
 
     /// Whether a version is newer than what is held.
     pub(super) fn lacks(&self, version: Version) -> bool {
-        self.snapshot
-            .as_ref()
-            .is_none_or(|held| held.version() < version)
+        self.snapshot.as_ref().is_none_or(|held| held.version() < version)
     }
 
     /// Takes a snapshot if it is newer than the one held. Returns how many subscribers will get

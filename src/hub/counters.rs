@@ -44,11 +44,7 @@ impl Counters {
     pub fn joined(&self, transport: &'static str) -> ClientGuard {
         self.clients.fetch_add(1, Relaxed);
         gauge!("pollux_gateway_clients", "transport" => transport).increment(1.0);
-        ClientGuard {
-            clients: Arc::clone(&self.clients),
-            transport,
-            reason: "client",
-        }
+        ClientGuard { clients: Arc::clone(&self.clients), transport, reason: "client" }
     }
 
     /// What was counted so far.

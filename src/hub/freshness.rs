@@ -20,16 +20,13 @@ impl Check {
 
     /// How long ago the check was.
     pub(super) fn age(&self, now: Instant) -> Duration {
-        self.age
-            .saturating_add(now.saturating_duration_since(self.learned))
+        self.age.saturating_add(now.saturating_duration_since(self.learned))
     }
 }
 
 /// The later of two checks.
 pub(super) fn latest(known: Option<Check>, told: Check, now: Instant) -> Check {
-    known
-        .filter(|known| known.age(now) <= told.age(now))
-        .unwrap_or(told)
+    known.filter(|known| known.age(now) <= told.age(now)).unwrap_or(told)
 }
 
 #[cfg(test)]

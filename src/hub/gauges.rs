@@ -43,11 +43,8 @@ mod tests {
             config.url = "http://host.test/".parse().unwrap();
             config
         });
-        let mut board = Board::new(
-            configs
-                .map(|config| Entry::new(&config, labels.label(&config)))
-                .collect(),
-        );
+        let mut board =
+            Board::new(configs.map(|config| Entry::new(&config, labels.label(&config))).collect());
         for (entry, age) in board.entries.iter_mut().zip([3, 9]) {
             let version = Version::new(1, age);
             let made = publication(entry.name.as_str(), version, "0");

@@ -27,10 +27,7 @@ impl Mailbox {
     /// A mailbox for so many endpoints, with everything marked.
     pub(super) fn new(slots: usize) -> Self {
         let all = Mark::Snapshot as u8 | Mark::Freshness as u8;
-        Self {
-            marks: (0..slots).map(|_| AtomicU8::new(all)).collect(),
-            bell: Notify::new(),
-        }
+        Self { marks: (0..slots).map(|_| AtomicU8::new(all)).collect(), bell: Notify::new() }
     }
 
     /// Marks a slot and wakes the subscriber. Returns whether it was marked already.
@@ -61,9 +58,7 @@ impl Mailbox {
 
     /// Whether a slot has a mark.
     pub(super) fn is_marked(&self, slot: usize, mark: Mark) -> bool {
-        self.marks
-            .get(slot)
-            .is_some_and(|marks| marks.load(Ordering::Relaxed) & mark as u8 != 0)
+        self.marks.get(slot).is_some_and(|marks| marks.load(Ordering::Relaxed) & mark as u8 != 0)
     }
 
     /// Waits until something is marked after the last return.

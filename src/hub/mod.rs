@@ -67,9 +67,7 @@ impl EndpointView {
 
     /// The size of the newest snapshot's body, in bytes.
     pub fn size(&self) -> Option<usize> {
-        self.snapshot
-            .as_ref()
-            .map(|snapshot| snapshot.publication().body.bytes().len())
+        self.snapshot.as_ref().map(|snapshot| snapshot.publication().body.bytes().len())
     }
 }
 

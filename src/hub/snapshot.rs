@@ -30,10 +30,7 @@ impl Snapshot {
         let event = Bytes::from(event);
         // Reading the publication from within the event lets both share one copy of the body.
         let shared = Publication::decode(event.slice(head.len()..event.len() - END.len()));
-        Self {
-            publication: shared.unwrap_or(publication),
-            event,
-        }
+        Self { publication: shared.unwrap_or(publication), event }
     }
 
     /// The publication.

@@ -31,9 +31,7 @@ impl Body {
         if !bytes.iter().any(|byte| breaks(byte)) {
             return Ok(Self::Json(bytes));
         }
-        let flat = bytes
-            .iter()
-            .map(|byte| if breaks(byte) { b' ' } else { *byte });
+        let flat = bytes.iter().map(|byte| if breaks(byte) { b' ' } else { *byte });
         Ok(Self::Json(flat.collect()))
     }
 
@@ -48,11 +46,7 @@ impl Body {
         {
             return body;
         }
-        if std::str::from_utf8(&bytes).is_ok() {
-            Self::Text(bytes)
-        } else {
-            Self::Binary(bytes)
-        }
+        if std::str::from_utf8(&bytes).is_ok() { Self::Text(bytes) } else { Self::Binary(bytes) }
     }
 
     /// The body itself, as a client gets it.
@@ -65,12 +59,7 @@ impl Body {
 
 /// Whether a media type is JSON's own or has its suffix (RFC 6839).
 pub fn is_json(content_type: &str) -> bool {
-    let essence = content_type
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence == "application/json" || essence == "text/json" || essence.ends_with("+json")
 }
 
@@ -147,12 +136,7 @@ impl Publication {
         content_type: String,
         body: Body,
     ) -> Self {
-        let head = Head {
-            endpoint: &endpoint,
-            version,
-            fetched_at,
-            content_type: &content_type,
-        };
+        let head = Head { endpoint: &endpoint, version, fetched_at, content_type: &content_type };
         let mut json = to_json(&head);
         json.pop();
         match &body {
@@ -170,14 +154,7 @@ impl Publication {
             }
         }
         json.push(b'}');
-        Self {
-            endpoint,
-            version,
-            fetched_at,
-            content_type,
-            body,
-            json: json.into(),
-        }
+        Self { endpoint, version, fetched_at, content_type, body, json: json.into() }
     }
 
     /// Reads a publication; its bytes are kept as they are.
@@ -202,9 +179,7 @@ impl Publication {
                 Body::Binary(bytes.into())
             }
             _ => {
-                return Err(InvalidPublication(
-                    "expected one of data and data_base64".into(),
-                ));
+                return Err(InvalidPublication("expected one of data and data_base64".into()));
             }
         };
         Ok(Self {
@@ -300,36 +275,21 @@ mod tests {
     fn reading_a_json_body_copies_nothing() {
         let made = publication("application/json", b"[1,2,3]");
         let read = Publication::decode(made.json().clone()).unwrap();
-        assert!(
-            made.json()
-                .as_ptr_range()
-                .contains(&read.body.bytes().as_ptr())
-        );
+        assert!(made.json().as_ptr_range().contains(&read.body.bytes().as_ptr()));
     }
 
     #[test]
     fn a_beat_is_told_from_a_publication() {
-        let beat = Beat {
-            last: Version::new(7, 3),
-            checked: vec![EndpointName::new("a").unwrap()],
-        };
+        let beat =
+            Beat { last: Version::new(7, 3), checked: vec![EndpointName::new("a").unwrap()] };
         assert_eq!(beat.json(), r#"{"beat":"7-3","checked":["a"]}"#);
         assert_eq!(Update::decode(beat.json()).unwrap(), Update::Beat(beat));
     }
 
     #[test]
     fn what_is_no_publication_is_refused() {
-        for json in [
-            "",
-            "{}",
-            "[]",
-            r#"{"beat":1}"#,
-            r#"{"endpoint":"a","version":"1-1"}"#,
-        ] {
-            assert!(
-                Update::decode(Bytes::from_static(json.as_bytes())).is_err(),
-                "{json}"
-            );
+        for json in ["", "{}", "[]", r#"{"beat":1}"#, r#"{"endpoint":"a","version":"1-1"}"#] {
+            assert!(Update::decode(Bytes::from_static(json.as_bytes())).is_err(), "{json}");
         }
     }
 }

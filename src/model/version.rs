@@ -18,10 +18,7 @@ pub struct Version {
 
 impl Version {
     /// Comes before every publication: what a reader has that has nothing.
-    pub const NONE: Self = Self {
-        term: 0,
-        sequence: 0,
-    };
+    pub const NONE: Self = Self { term: 0, sequence: 0 };
 
     /// The version `sequence` of `term`.
     pub const fn new(term: u64, sequence: u64) -> Self {
@@ -51,16 +48,10 @@ impl FromStr for Version {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let number = |digits: &str| {
             let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-            plain
-                .then(|| digits.parse().ok())
-                .flatten()
-                .ok_or(InvalidVersion)
+            plain.then(|| digits.parse().ok()).flatten().ok_or(InvalidVersion)
         };
         let (term, sequence) = text.split_once('-').ok_or(InvalidVersion)?;
-        Ok(Self {
-            term: number(term)?,
-            sequence: number(sequence)?,
-        })
+        Ok(Self { term: number(term)?, sequence: number(sequence)? })
     }
 }
 
@@ -89,17 +80,7 @@ mod tests {
 
     #[test]
     fn text_that_is_no_version_is_refused() {
-        for text in [
-            "",
-            "-",
-            "1",
-            "1-",
-            "-1",
-            "+1-1",
-            "1-1-1",
-            "1-99999999999999999999",
-            "a-1",
-        ] {
+        for text in ["", "-", "1", "1-", "-1", "+1-1", "1-1-1", "1-99999999999999999999", "a-1"] {
             assert_eq!(text.parse::<Version>(), Err(InvalidVersion), "{text}");
         }
     }

@@ -55,16 +55,6 @@ fn trusting(client: ClientBuilder, trust: Trust) -> ClientBuilder {
     }
 }
 
-/// Picks the TLS provider of this process, unless that was done already.
-pub(super) fn install_tls_provider() {
-    if rustls::crypto::CryptoProvider::get_default().is_none()
-        && let Err(_installed_meanwhile) =
-            rustls::crypto::ring::default_provider().install_default()
-    {
-        tracing::debug!("another thread has picked the TLS provider");
-    }
-}
-
 /// A redirect that is not followed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RefusedRedirect {
@@ -78,10 +68,8 @@ pub(super) enum RefusedRedirect {
 
 /// Follows a redirect within its origin, a few times.
 fn redirect(attempt: Attempt<'_>) -> Action {
-    let same_origin = attempt
-        .previous()
-        .first()
-        .is_some_and(|first| first.origin() == attempt.url().origin());
+    let same_origin =
+        attempt.previous().first().is_some_and(|first| first.origin() == attempt.url().origin());
     let place = excerpt::place(attempt.url());
     if !same_origin {
         attempt.error(RefusedRedirect::OtherOrigin(place))

@@ -46,14 +46,8 @@ impl Poller {
             store,
             fetcher: Arc::new(fetcher),
             cluster,
-            names: endpoints
-                .iter()
-                .map(|endpoint| endpoint.name.clone())
-                .collect(),
-            metrics: endpoints
-                .iter()
-                .map(|endpoint| PollMetrics::new(endpoint, labels))
-                .collect(),
+            names: endpoints.iter().map(|endpoint| endpoint.name.clone()).collect(),
+            metrics: endpoints.iter().map(|endpoint| PollMetrics::new(endpoint, labels)).collect(),
             endpoints: endpoints.iter().cloned().map(Arc::new).collect(),
             history,
         }
@@ -65,10 +59,7 @@ impl Poller {
         loop {
             match self.store.resume(&self.names).await {
                 Ok(left) => {
-                    return left
-                        .into_iter()
-                        .map(|left| (left.endpoint.clone(), left))
-                        .collect();
+                    return left.into_iter().map(|left| (left.endpoint.clone(), left)).collect();
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot read what the last leader left: trying on");
@@ -87,25 +78,17 @@ impl Poller {
         let endpoints = self.endpoints.iter().zip(&self.metrics);
         endpoints
             .map(|(config, metrics)| {
-                let state = left
-                    .get(&config.name)
-                    .map(|left| left.state.clone())
-                    .unwrap_or_default();
+                let state =
+                    left.get(&config.name).map(|left| left.state.clone()).unwrap_or_default();
                 // An older snapshot may have come back with a rolled-back store: readers may hold
                 // a newer one, so it is published again under a version above theirs.
-                let known = if state.version.term < base {
-                    PollState::default()
-                } else {
-                    state.clone()
-                };
+                let known =
+                    if state.version.term < base { PollState::default() } else { state.clone() };
                 let tracked = Tracked {
                     config: Arc::clone(config),
                     schedule: Schedule::new(&self.cluster, &config.name, config.every),
                     hash: known.hash,
-                    validators: Validators {
-                        etag: known.etag,
-                        last_modified: known.last_modified,
-                    },
+                    validators: Validators { etag: known.etag, last_modified: known.last_modified },
                     in_flight: false,
                     failures: 0,
                     metrics: metrics.clone(),
@@ -125,17 +108,11 @@ fn first_polls(
 ) -> Vec<(usize, u64)> {
     let (mut on_time, mut overdue) = (Vec::new(), Vec::new());
     for (endpoint, tracked) in endpoints.iter().enumerate() {
-        let checked_at = left
-            .get(&tracked.config.name)
-            .and_then(|left| left.checked_at);
+        let checked_at = left.get(&tracked.config.name).and_then(|left| left.checked_at);
         let schedule = tracked.schedule;
         match schedule.first_due(now, checked_at) {
             Due::At(due) => on_time.push((endpoint, due)),
-            Due::Overdue => overdue.push(Overdue {
-                endpoint,
-                schedule,
-                checked_at,
-            }),
+            Due::Overdue => overdue.push(Overdue { endpoint, schedule, checked_at }),
         }
     }
     let rate = steady_rate(endpoints.iter().map(|tracked| tracked.config.every));

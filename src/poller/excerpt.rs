@@ -42,13 +42,7 @@ pub(super) fn quote(endpoint: &EndpointConfig, sent: &[u8]) -> String {
     }
     let plain: String = text
         .chars()
-        .map(|character| {
-            if character.is_control() {
-                ' '
-            } else {
-                character
-            }
-        })
+        .map(|character| if character.is_control() { ' ' } else { character })
         .collect();
     let words: Vec<&str> = plain.split_whitespace().collect();
     shorten(&words.join(" "), QUOTED)
@@ -64,11 +58,8 @@ fn shorten(text: &str, most: usize) -> String {
 /// What must not be quoted, the longest first.
 fn secrets(endpoint: &EndpointConfig) -> Vec<String> {
     let url = &endpoint.url;
-    let mut values: Vec<String> = endpoint
-        .headers
-        .iter()
-        .map(|(_, value)| value.expose().to_owned())
-        .collect();
+    let mut values: Vec<String> =
+        endpoint.headers.iter().map(|(_, value)| value.expose().to_owned()).collect();
     values.extend(url.query().map(str::to_owned));
     values.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
     if let Some(password) = url.password() {
@@ -121,10 +112,7 @@ mod tests {
 
     #[test]
     fn a_quotation_is_one_short_line_without_control_characters() {
-        let quoted = quote(
-            &endpoint("http://a.example/", &[]),
-            b"<html>\r\n\x1b[31m \xff red",
-        );
+        let quoted = quote(&endpoint("http://a.example/", &[]), b"<html>\r\n\x1b[31m \xff red");
         assert_eq!(quoted, "<html> [31m \u{fffd} red");
         let long = quote(&endpoint("http://a.example/", &[]), &[b'a'; 10_000]);
         assert_eq!(long.chars().count(), QUOTED + 1);
@@ -134,10 +122,7 @@ mod tests {
     fn echoed_secrets_are_hidden_whole_and_in_part() {
         let endpoint = endpoint(
             "http://user:hunter2@a.example/?key=query-secret",
-            &[
-                ("Authorization", "Bearer token-of-mine"),
-                ("Cookie", "session=cookie-secret; a=b"),
-            ],
+            &[("Authorization", "Bearer token-of-mine"), ("Cookie", "session=cookie-secret; a=b")],
         );
         let basic = BASE64.encode("user:hunter2");
         let echo = format!(

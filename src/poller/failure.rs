@@ -80,10 +80,7 @@ pub(super) fn failure(
     kind: PollFailureKind,
     what: impl fmt::Display,
 ) -> PollFailure {
-    PollFailure {
-        kind,
-        message: format!("{}: {what}", excerpt::place(&endpoint.url)),
-    }
+    PollFailure { kind, message: format!("{}: {what}", excerpt::place(&endpoint.url)) }
 }
 
 /// The whole poll took too long.
@@ -109,16 +106,9 @@ pub(super) fn status(endpoint: &EndpointConfig, status: StatusCode) -> PollFailu
         status if is_redirect(status) => "; this redirect has no usable place to go to",
         _ => "",
     };
-    let kind = if is_redirect(status) {
-        PollFailureKind::Redirect
-    } else {
-        PollFailureKind::Status
-    };
-    failure(
-        endpoint,
-        kind,
-        format!("answered {status}, expected 2xx{hint}"),
-    )
+    let kind =
+        if is_redirect(status) { PollFailureKind::Redirect } else { PollFailureKind::Status };
+    failure(endpoint, kind, format!("answered {status}, expected 2xx{hint}"))
 }
 
 fn is_redirect(status: StatusCode) -> bool {
@@ -174,17 +164,11 @@ pub(super) fn of_body(
     } else if find::<rustls::Error>(error).is_some() {
         (PollFailureKind::Tls, "TLS broke")
     } else if find::<hyper::Error>(error).is_none() {
-        (
-            PollFailureKind::Decode,
-            "the body is not in the content encoding it claims",
-        )
+        (PollFailureKind::Decode, "the body is not in the content encoding it claims")
     } else if causes(error).any(is_malformed) {
         (PollFailureKind::Decode, "the body's framing is broken")
     } else {
-        (
-            PollFailureKind::Connect,
-            "the connection broke in the middle of the body",
-        )
+        (PollFailureKind::Connect, "the connection broke in the middle of the body")
     };
     let what = format!("{what}, after {received} bytes: {}", chain(error));
     failure(endpoint, kind, what)
@@ -204,32 +188,25 @@ fn tls_hint(error: &reqwest::Error) -> &'static str {
 
 /// Whether the other side closed the connection.
 fn hung_up(error: &reqwest::Error) -> bool {
-    causes(error)
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|error| {
-            matches!(
-                error.kind(),
-                io::ErrorKind::UnexpectedEof
-                    | io::ErrorKind::ConnectionReset
-                    | io::ErrorKind::ConnectionAborted
-                    | io::ErrorKind::BrokenPipe
-            )
-        })
+    causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|error| {
+        matches!(
+            error.kind(),
+            io::ErrorKind::UnexpectedEof
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe
+        )
+    })
 }
 
 fn is_parse(cause: &(dyn Error + 'static)) -> bool {
-    cause
-        .downcast_ref::<hyper::Error>()
-        .is_some_and(hyper::Error::is_parse)
+    cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse)
 }
 
 /// Whether the body's chunks are not as HTTP has them.
 fn is_malformed(cause: &(dyn Error + 'static)) -> bool {
     let of_io = cause.downcast_ref::<io::Error>().is_some_and(|error| {
-        matches!(
-            error.kind(),
-            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData
-        )
+        matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)
     });
     of_io || is_parse(cause)
 }

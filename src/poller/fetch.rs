@@ -17,6 +17,7 @@ use super::excerpt::quote;
 use super::failure::{self, PollFailure, PollFailureKind, Progress, failure};
 use crate::config::{EndpointConfig, Expectation};
 use crate::model::{Body, EndpointName};
+use crate::tls;
 
 /// The longest validator that is kept and sent back, in bytes. A longer one would risk that the
 /// backend refuses the whole request.
@@ -89,13 +90,9 @@ impl Fetcher {
     /// When the system's root certificates cannot be read though an endpoint uses https, or when
     /// an endpoint's headers cannot be sent.
     pub fn new(endpoints: &[EndpointConfig]) -> Result<Self, FetcherError> {
-        client::install_tls_provider();
+        tls::install_provider();
         let https = |endpoint: &EndpointConfig| endpoint.url.scheme() == "https";
-        let trust = if endpoints.iter().any(https) {
-            Trust::SystemRoots
-        } else {
-            Trust::Nobody
-        };
+        let trust = if endpoints.iter().any(https) { Trust::SystemRoots } else { Trust::Nobody };
         let mut clients = HashMap::new();
         for endpoint in endpoints {
             configured_headers(endpoint).map_err(|header| FetcherError::Header {
@@ -175,19 +172,13 @@ impl Validators {
             let value = headers.get(name)?.to_str().ok()?;
             is_plausible(value).then(|| value.to_owned())
         };
-        Self {
-            etag: validator(ETAG),
-            last_modified: validator(LAST_MODIFIED),
-        }
+        Self { etag: validator(ETAG), last_modified: validator(LAST_MODIFIED) }
     }
 
     /// The headers that ask for nothing but a change.
     fn conditions(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        let conditions = [
-            (IF_NONE_MATCH, &self.etag),
-            (IF_MODIFIED_SINCE, &self.last_modified),
-        ];
+        let conditions = [(IF_NONE_MATCH, &self.etag), (IF_MODIFIED_SINCE, &self.last_modified)];
         for (name, validator) in conditions {
             if let Some(value) = validator
                 && is_plausible(value)
@@ -222,9 +213,8 @@ fn configured_headers(endpoint: &EndpointConfig) -> Result<HeaderMap, &str> {
     let mut headers = HeaderMap::new();
     for (name, value) in &endpoint.headers {
         let parsed = HeaderName::try_from(name).ok();
-        let (parsed, mut value) = parsed
-            .zip(HeaderValue::try_from(value.expose()).ok())
-            .ok_or(name.as_str())?;
+        let (parsed, mut value) =
+            parsed.zip(HeaderValue::try_from(value.expose()).ok()).ok_or(name.as_str())?;
         value.set_sensitive(true);
         headers.append(parsed, value);
     }
@@ -264,10 +254,7 @@ fn expect_media_type(endpoint: &EndpointConfig, content_type: &str) -> Result<()
     let Expectation::ContentType(expected) = &endpoint.expect else {
         return Ok(());
     };
-    if expected
-        .iter()
-        .any(|pattern| matches_media_type(pattern, content_type))
-    {
+    if expected.iter().any(|pattern| matches_media_type(pattern, content_type)) {
         return Ok(());
     }
     let expected = expected.join(" or ");
@@ -304,10 +291,7 @@ async fn read(
         failure(endpoint, PollFailureKind::TooLarge, what)
     };
     // Announced only for a body that is not compressed.
-    if response
-        .content_length()
-        .is_some_and(|length| length > endpoint.max_body)
-    {
+    if response.content_length().is_some_and(|length| length > endpoint.max_body) {
         return Err(too_large());
     }
     let mut body = BytesMut::new();
@@ -361,10 +345,7 @@ mod tests {
             ("image/*", "image/png"),
             ("*/*", "image/png"),
         ] {
-            assert!(
-                matches_media_type(pattern, content_type),
-                "{pattern} {content_type}"
-            );
+            assert!(matches_media_type(pattern, content_type), "{pattern} {content_type}");
         }
         for (pattern, content_type) in [
             ("text/csv", "text/csvx"),
@@ -372,20 +353,14 @@ mod tests {
             ("text", "text/csv"),
             ("text/csv", "text"),
         ] {
-            assert!(
-                !matches_media_type(pattern, content_type),
-                "{pattern} {content_type}"
-            );
+            assert!(!matches_media_type(pattern, content_type), "{pattern} {content_type}");
         }
     }
 
     #[test]
     fn implausible_validators_are_not_sent() {
         for etag in ["", "a\nb", &"a".repeat(8 * 1024)] {
-            let validators = Validators {
-                etag: Some(etag.to_owned()),
-                last_modified: None,
-            };
+            let validators = Validators { etag: Some(etag.to_owned()), last_modified: None };
             assert!(validators.conditions().is_empty());
         }
     }

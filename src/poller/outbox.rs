@@ -110,10 +110,7 @@ impl Outbox {
     /// Takes the checks without a change since the last beat, and the validators with them.
     pub(super) fn take_unchanged(&self) -> (HashMap<usize, u64>, HashMap<usize, Validators>) {
         let mut pending = self.pending.lock();
-        (
-            std::mem::take(&mut pending.unchanged),
-            std::mem::take(&mut pending.validators),
-        )
+        (std::mem::take(&mut pending.unchanged), std::mem::take(&mut pending.validators))
     }
 }
 
@@ -132,11 +129,7 @@ mod tests {
     }
 
     fn taken(outbox: &Outbox) -> Vec<(usize, u64)> {
-        outbox
-            .take_changes()
-            .iter()
-            .map(|(at, change)| (*at, change.fetched_at))
-            .collect()
+        outbox.take_changes().iter().map(|(at, change)| (*at, change.fetched_at)).collect()
     }
 
     #[test]

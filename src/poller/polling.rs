@@ -43,10 +43,7 @@ pub(super) struct PollTime {
 
 impl PollTime {
     pub(super) fn starting_at(start_ms: u64) -> Self {
-        Self {
-            start: Instant::now(),
-            start_ms,
-        }
+        Self { start: Instant::now(), start_ms }
     }
 
     pub(super) fn now(self) -> u64 {
@@ -68,30 +65,16 @@ impl<'a> Polling<'a> {
         agenda: impl IntoIterator<Item = (usize, u64)>,
         time: PollTime,
     ) -> Self {
-        let agenda = agenda
-            .into_iter()
-            .map(|(endpoint, due)| Reverse((due, endpoint)))
-            .collect();
+        let agenda = agenda.into_iter().map(|(endpoint, due)| Reverse((due, endpoint))).collect();
         let polls = JoinSet::new();
-        Self {
-            leadership,
-            fetcher,
-            outbox,
-            endpoints,
-            agenda,
-            time,
-            polls,
-        }
+        Self { leadership, fetcher, outbox, endpoints, agenda, time, polls }
     }
 
     /// Polls until the leadership winds down. Polls that have no answer by then are cancelled;
     /// what has been answered goes to the outbox, which is then closed.
     pub(super) async fn run(mut self) {
         loop {
-            let due = self
-                .agenda
-                .peek()
-                .map(|Reverse((due, _))| self.time.instant(*due));
+            let due = self.agenda.peek().map(|Reverse((due, _))| self.time.instant(*due));
             select! {
                 biased;
                 () = self.leadership.winding_down() => break,
@@ -125,10 +108,7 @@ impl<'a> Polling<'a> {
             self.agenda.pop();
             let tracked = &mut self.endpoints[endpoint];
             // Never the same slot again, should the timer have been early.
-            self.agenda.push(Reverse((
-                tracked.schedule.next_after(now.max(due)),
-                endpoint,
-            )));
+            self.agenda.push(Reverse((tracked.schedule.next_after(now.max(due)), endpoint)));
             if tracked.in_flight {
                 tracked.metrics.skipped.increment(1);
                 continue;
@@ -141,23 +121,14 @@ impl<'a> Polling<'a> {
             self.polls.spawn(async move {
                 let started = Instant::now();
                 let result = fetcher.fetch(&config, &validators).await;
-                Poll {
-                    endpoint,
-                    took: started.elapsed(),
-                    result,
-                }
+                Poll { endpoint, took: started.elapsed(), result }
             });
         }
     }
 
     /// Judges a poll that has ended. One that was cancelled leaves nothing to judge.
     fn settle(&mut self, poll: Result<Poll, JoinError>) {
-        let Ok(Poll {
-            endpoint,
-            took,
-            result,
-        }) = poll
-        else {
+        let Ok(Poll { endpoint, took, result }) = poll else {
             return;
         };
         let tracked = &mut self.endpoints[endpoint];
@@ -181,30 +152,17 @@ impl<'a> Polling<'a> {
                 tracked.metrics.not_modified.increment(1);
                 self.outbox.unchanged(endpoint, now, None);
             }
-            Fetched::Body {
-                validators, hash, ..
-            } if hash == tracked.hash => {
+            Fetched::Body { validators, hash, .. } if hash == tracked.hash => {
                 tracked.metrics.unchanged.increment(1);
                 let news = (validators != tracked.validators).then(|| validators.clone());
                 tracked.validators = validators;
                 self.outbox.unchanged(endpoint, now, news);
             }
-            Fetched::Body {
-                content_type,
-                body,
-                validators,
-                hash,
-            } => {
+            Fetched::Body { content_type, body, validators, hash } => {
                 tracked.metrics.changed.increment(1);
                 tracked.hash.clone_from(&hash);
                 tracked.validators = validators.clone();
-                let change = Change {
-                    fetched_at: now,
-                    content_type,
-                    body,
-                    hash,
-                    validators,
-                };
+                let change = Change { fetched_at: now, content_type, body, hash, validators };
                 self.outbox.changed(endpoint, change);
             }
         }

@@ -42,16 +42,7 @@ impl<'a> Publisher<'a> {
     ) -> Self {
         let sequence = leadership.claim().sequence;
         let next_beat = Instant::now();
-        Self {
-            store,
-            leadership,
-            endpoints,
-            outbox,
-            states,
-            sequence,
-            history,
-            next_beat,
-        }
+        Self { store, leadership, endpoints, outbox, states, sequence, history, next_beat }
     }
 
     /// Publishes until the outbox is closed and empty. The last batch always carries a beat, so
@@ -74,11 +65,7 @@ impl<'a> Publisher<'a> {
 
     /// Makes a batch of what is pending, with a beat if one is due.
     fn compose(&mut self, closing: bool) -> Batch {
-        let mut batch = Batch {
-            after: self.sequence,
-            history: self.history,
-            ..Batch::default()
-        };
+        let mut batch = Batch { after: self.sequence, history: self.history, ..Batch::default() };
         for (endpoint, change) in self.outbox.take_changes() {
             let name = self.endpoints[endpoint].name.clone();
             batch.checked.push((name, change.fetched_at));
@@ -94,13 +81,7 @@ impl<'a> Publisher<'a> {
     }
 
     fn item(&mut self, endpoint: usize, version: Version, change: Change) -> BatchItem {
-        let Change {
-            fetched_at,
-            content_type,
-            body,
-            hash,
-            validators,
-        } = change;
+        let Change { fetched_at, content_type, body, hash, validators } = change;
         let state = PollState {
             version,
             hash,
@@ -121,17 +102,13 @@ impl<'a> Publisher<'a> {
             let state = &mut self.states[endpoint];
             state.etag = validators.etag;
             state.last_modified = validators.last_modified;
-            batch
-                .states
-                .push((self.endpoints[endpoint].name.clone(), state.clone()));
+            batch.states.push((self.endpoints[endpoint].name.clone(), state.clone()));
         }
         let name = |endpoint: &usize| self.endpoints[*endpoint].name.clone();
         let checked = unchanged.keys().map(name).collect();
         let last = Version::new(self.leadership.term(), batch.last());
         batch.beat = Some(Beat { last, checked }.json());
-        batch
-            .checked
-            .extend(unchanged.iter().map(|(endpoint, at)| (name(endpoint), *at)));
+        batch.checked.extend(unchanged.iter().map(|(endpoint, at)| (name(endpoint), *at)));
     }
 
     /// Lets a batch take effect, however often it must be sent. If the store refuses it, the
@@ -148,11 +125,7 @@ impl<'a> Publisher<'a> {
                     break;
                 }
                 Ok(Published::Fenced(standing)) => {
-                    tracing::warn!(
-                        term = self.leadership.term(),
-                        ?standing,
-                        "publication fenced"
-                    );
+                    tracing::warn!(term = self.leadership.term(), ?standing, "publication fenced");
                     count("fenced", batch);
                     return self.give_up(Refutation::Fenced).await;
                 }
@@ -190,10 +163,6 @@ impl<'a> Publisher<'a> {
 /// Counts publications by outcome. A refused beat counts as one, so that it shows.
 fn count(outcome: &'static str, batch: &Batch) {
     let publications = batch.items.len() as u64;
-    let count = if outcome == "accepted" {
-        publications
-    } else {
-        publications.max(1)
-    };
+    let count = if outcome == "accepted" { publications } else { publications.max(1) };
     counter!("pollux_publications_total", "outcome" => outcome).increment(count);
 }

@@ -51,10 +51,7 @@ impl Schedule {
         let every = u64::try_from(every.as_millis()).unwrap_or(u64::MAX).max(1);
         // No name holds a NUL, so no two pairs of names are hashed alike.
         let names = format!("{cluster}\0{endpoint}");
-        Self {
-            every,
-            offset: xxh3_64(names.as_bytes()) % every,
-        }
+        Self { every, offset: xxh3_64(names.as_bytes()) % every }
     }
 
     /// The first due time after `now_ms`.
@@ -78,20 +75,13 @@ impl Schedule {
             (None, Some(_)) => false,
             (Some(slot), Some(checked_at)) => checked_at < slot,
         };
-        if missed {
-            Due::Overdue
-        } else {
-            Due::At(self.next_after(now_ms))
-        }
+        if missed { Due::Overdue } else { Due::At(self.next_after(now_ms)) }
     }
 }
 
 /// The polls per second of all endpoints together: the sum of `1 / every`.
 pub fn steady_rate(intervals: impl IntoIterator<Item = Duration>) -> f64 {
-    intervals
-        .into_iter()
-        .map(|every| 1.0 / every.as_secs_f64().max(0.001))
-        .sum()
+    intervals.into_iter().map(|every| 1.0 / every.as_secs_f64().max(0.001)).sum()
 }
 
 /// Plans the first polls of overdue endpoints: for each, when it starts, in ms by the store's
@@ -132,10 +122,8 @@ fn by_urgency<T>(now_ms: u64, a: &Overdue<T>, b: &Overdue<T>) -> Ordering {
             let weight = |checked: u64, other: &Schedule| {
                 u128::from(now_ms.saturating_sub(checked)) * u128::from(other.every)
             };
-            let (a_weight, b_weight) = (
-                weight(a_checked, &b.schedule),
-                weight(b_checked, &a.schedule),
-            );
+            let (a_weight, b_weight) =
+                (weight(a_checked, &b.schedule), weight(b_checked, &a.schedule));
             Reverse(a_weight).cmp(&Reverse(b_weight))
         }
     }
@@ -155,11 +143,7 @@ mod tests {
     }
 
     fn overdue(name: &str, every: Duration, checked_at: Option<u64>) -> Overdue<String> {
-        Overdue {
-            endpoint: name.to_owned(),
-            schedule: schedule(name, every),
-            checked_at,
-        }
+        Overdue { endpoint: name.to_owned(), schedule: schedule(name, every), checked_at }
     }
 
     /// Names, intervals and times without a pattern, the same in every run.
@@ -187,10 +171,7 @@ mod tests {
             buckets[(offset / 100) as usize] += 1;
         }
         // 100 expected per bucket, with a standard deviation of 10.
-        assert!(
-            buckets.iter().all(|count| (50..=150).contains(count)),
-            "{buckets:?}"
-        );
+        assert!(buckets.iter().all(|count| (50..=150).contains(count)), "{buckets:?}");
     }
 
     #[test]
@@ -207,10 +188,7 @@ mod tests {
     fn the_next_slot_is_after_now_and_within_one_interval() {
         for (schedule, now) in samples() {
             let next = schedule.next_after(now);
-            assert!(
-                next > now && next - now <= schedule.every,
-                "{schedule:?} {now}"
-            );
+            assert!(next > now && next - now <= schedule.every, "{schedule:?} {now}");
             assert_eq!(next % schedule.every, schedule.offset);
         }
     }
@@ -280,10 +258,7 @@ mod tests {
 
     #[test]
     fn an_endpoint_never_checked_is_due_at_once_even_before_its_first_slot() {
-        let schedule = Schedule {
-            every: 1000,
-            offset: 500,
-        };
+        let schedule = Schedule { every: 1000, offset: 500 };
         assert_eq!(schedule.first_due(100, None), Due::Overdue);
         assert_eq!(schedule.first_due(100, Some(50)), Due::At(500));
     }
@@ -308,9 +283,8 @@ mod tests {
     #[test]
     fn catching_up_keeps_to_the_steady_rate() {
         let every = Duration::from_secs(10);
-        let all: Vec<_> = (0..10_000)
-            .map(|n| overdue(&format!("endpoint-{n}"), every, None))
-            .collect();
+        let all: Vec<_> =
+            (0..10_000).map(|n| overdue(&format!("endpoint-{n}"), every, None)).collect();
         let rate = steady_rate(all.iter().map(|_| every));
         assert!((rate - 1000.0).abs() < 1e-6);
         let slots: std::collections::HashMap<_, _> = all
@@ -337,14 +311,10 @@ mod tests {
     #[test]
     fn a_few_slow_endpoints_are_caught_up_with_in_a_moment() {
         let hour = Duration::from_secs(3600);
-        let few: Vec<_> = (0..5)
-            .map(|n| overdue(&format!("endpoint-{n}"), hour, None))
-            .collect();
+        let few: Vec<_> = (0..5).map(|n| overdue(&format!("endpoint-{n}"), hour, None)).collect();
         let rate = steady_rate(few.iter().map(|_| hour));
-        let starts: Vec<u64> = catch_up(NOW, few, rate)
-            .iter()
-            .map(|(_, start)| start - NOW)
-            .collect();
+        let starts: Vec<u64> =
+            catch_up(NOW, few, rate).iter().map(|(_, start)| start - NOW).collect();
         assert_eq!(starts, [0, 100, 200, 300, 400]);
     }
 
@@ -361,15 +331,8 @@ mod tests {
             10.0,
         );
         let frequent = schedule("frequent", Duration::from_millis(10)).next_after(NOW);
-        let expected = [
-            ("first", NOW),
-            ("frequent", frequent),
-            ("second", NOW + 100),
-        ];
-        let plan: Vec<_> = plan
-            .iter()
-            .map(|(name, start)| (name.as_str(), *start))
-            .collect();
+        let expected = [("first", NOW), ("frequent", frequent), ("second", NOW + 100)];
+        let plan: Vec<_> = plan.iter().map(|(name, start)| (name.as_str(), *start)).collect();
         assert_eq!(plan, expected);
     }
 }

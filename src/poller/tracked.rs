@@ -37,10 +37,7 @@ impl PollMetrics {
     pub(super) fn new(endpoint: &EndpointConfig, labels: EndpointLabels) -> Self {
         let label = labels.label(endpoint);
         let polls = |outcome: &'static str| {
-            counter!(
-                "pollux_polls_total",
-                vec![label.clone(), Label::new("outcome", outcome)]
-            )
+            counter!("pollux_polls_total", vec![label.clone(), Label::new("outcome", outcome)])
         };
         if labels == EndpointLabels::Endpoint {
             gauge!("pollux_endpoint_interval_seconds", vec![label.clone()])

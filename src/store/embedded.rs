@@ -60,16 +60,10 @@ struct StoreClock {
 }
 
 impl StoreClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "within one process it is the store's time"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "within one process it is the store's time")]
     fn new() -> Self {
         let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        Self {
-            start: Instant::now(),
-            start_ms: millis(wall.unwrap_or_default()),
-        }
+        Self { start: Instant::now(), start_ms: millis(wall.unwrap_or_default()) }
     }
 
     fn now(&self) -> u64 {
@@ -90,9 +84,7 @@ impl Default for EmbeddedStore {
 impl EmbeddedStore {
     /// An empty store.
     pub fn new() -> Self {
-        Self {
-            state: Arc::new(Mutex::new(State::new())),
-        }
+        Self { state: Arc::new(Mutex::new(State::new())) }
     }
 
     /// Loses everything, as a Redis that restarts without persistence.
@@ -135,9 +127,7 @@ impl State {
 
     /// The lease, if it has not ended.
     fn lease(&self) -> Option<&Lease> {
-        self.lease
-            .as_ref()
-            .filter(|lease| lease.until > Instant::now())
+        self.lease.as_ref().filter(|lease| lease.until > Instant::now())
     }
 
     fn holds(&self, value: &LeaseValue) -> bool {
@@ -145,10 +135,7 @@ impl State {
     }
 
     fn hold(&mut self, value: &LeaseValue, duration: Duration) {
-        self.lease = Some(Lease {
-            value: value.clone(),
-            until: Instant::now() + duration,
-        });
+        self.lease = Some(Lease { value: value.clone(), until: Instant::now() + duration });
     }
 
     /// Whether the record is this claim's.
@@ -177,10 +164,7 @@ impl State {
     }
 
     fn claim(&mut self, request: &ClaimRequest) -> Option<Claim> {
-        let moved = self
-            .record
-            .as_ref()
-            .is_none_or(|record| record.run_id != self.run_id);
+        let moved = self.record.as_ref().is_none_or(|record| record.run_id != self.run_id);
         if request.reinstate && moved && self.lease().is_none() {
             self.hold(&request.lease, request.duration);
         }
@@ -193,11 +177,7 @@ impl State {
         let previous = self.record.take();
         let cause = Cause::of(previous.as_ref(), &lease);
         let same_run = |record: &&Record| record.run_id == self.run_id;
-        let record = match previous
-            .as_ref()
-            .filter(same_run)
-            .filter(|old| old.lease == lease)
-        {
+        let record = match previous.as_ref().filter(same_run).filter(|old| old.lease == lease) {
             Some(repeated) => repeated.clone(),
             None => {
                 let stored = previous.as_ref().map_or(0, |record| record.term);
@@ -206,10 +186,7 @@ impl State {
                     term,
                     lease,
                     sequence: 0,
-                    base: previous
-                        .as_ref()
-                        .filter(same_run)
-                        .map_or(term, |record| record.base),
+                    base: previous.as_ref().filter(same_run).map_or(term, |record| record.base),
                     run_id: self.run_id.clone(),
                     alive: String::new(),
                     replica: request.replica.clone(),
@@ -218,30 +195,15 @@ impl State {
                 }
             }
         };
-        let Record {
-            term,
-            sequence,
-            base,
-            ..
-        } = record;
+        let Record { term, sequence, base, .. } = record;
         let repeated = previous.is_some_and(|previous| previous.term == term);
         self.record = Some(record);
         if !repeated {
             let replica = request.replica.clone();
             let gap = millis(request.gap);
             let (event, reason) = ("claimed".into(), cause.as_str().into());
-            self.note(TimelineEntry {
-                at: now,
-                event,
-                replica,
-                term,
-                cause: reason,
-                gap,
-            });
-            self.announce(&Announcement::Claimed {
-                term,
-                replica: request.replica.clone(),
-            });
+            self.note(TimelineEntry { at: now, event, replica, term, cause: reason, gap });
+            self.announce(&Announcement::Claimed { term, replica: request.replica.clone() });
         }
         Some(Claim {
             lease: request.lease.clone(),
@@ -282,10 +244,7 @@ impl State {
 
     fn publish(&mut self, claim: &Claim, batch: &Batch) -> Published {
         let as_left = self.is_recorded(claim)
-            && self
-                .record
-                .as_ref()
-                .is_some_and(|record| record.sequence == batch.after);
+            && self.record.as_ref().is_some_and(|record| record.sequence == batch.after);
         if !as_left {
             return Published::Fenced(self.record.as_ref().map(|record| Standing {
                 term: record.term,
@@ -294,10 +253,7 @@ impl State {
             }));
         }
         for item in &batch.items {
-            let stored = self
-                .endpoints
-                .entry(item.publication.endpoint.clone())
-                .or_default();
+            let stored = self.endpoints.entry(item.publication.endpoint.clone()).or_default();
             stored.snapshot = Some(item.publication.clone());
             stored.state = Some(item.state.clone());
             self.updates.send(item.publication.json().clone()).ok();
@@ -306,10 +262,7 @@ impl State {
             self.endpoints.entry(endpoint.clone()).or_default().state = Some(state.clone());
         }
         for (endpoint, at) in &batch.checked {
-            self.endpoints
-                .entry(endpoint.clone())
-                .or_default()
-                .checked_at = Some(*at);
+            self.endpoints.entry(endpoint.clone()).or_default().checked_at = Some(*at);
         }
         if let Some(record) = &mut self.record {
             record.sequence = batch.last();
@@ -322,21 +275,11 @@ impl State {
 
     fn read(&self, endpoints: &[EndpointName]) -> Reading {
         let now = self.clock.now();
-        let stored = || {
-            endpoints
-                .iter()
-                .filter_map(|name| self.endpoints.get_key_value(name))
-        };
+        let stored = || endpoints.iter().filter_map(|name| self.endpoints.get_key_value(name));
         let age = |at: u64| Duration::from_millis(now.saturating_sub(at));
         Reading {
-            version: self
-                .record
-                .as_ref()
-                .map(Record::version)
-                .unwrap_or_default(),
-            snapshots: stored()
-                .filter_map(|(_, stored)| stored.snapshot.clone())
-                .collect(),
+            version: self.record.as_ref().map(Record::version).unwrap_or_default(),
+            snapshots: stored().filter_map(|(_, stored)| stored.snapshot.clone()).collect(),
             ages: stored()
                 .filter_map(|(name, stored)| Some((name.clone(), age(stored.checked_at?))))
                 .collect(),
@@ -379,9 +322,7 @@ impl Store for EmbeddedStore {
             return Ok(Renewal::Lost);
         }
         state.hold(&claim.lease, claim.duration);
-        Ok(Renewal::Held {
-            now: state.clock.now(),
-        })
+        Ok(Renewal::Held { now: state.clock.now() })
     }
 
     async fn release(&self, claim: &Claim) -> Result<bool, StoreError> {
@@ -422,11 +363,7 @@ impl Store for EmbeddedStore {
         };
         // A receiver that lags behind has missed messages: the subscription ends.
         let messages = stream::unfold(receiver, async |mut receiver| {
-            receiver
-                .recv()
-                .await
-                .ok()
-                .map(|message| (message, receiver))
+            receiver.recv().await.ok().map(|message| (message, receiver))
         });
         Ok(Subscription::new(messages.boxed()))
     }
@@ -434,10 +371,7 @@ impl Store for EmbeddedStore {
     async fn announce_presence(&self, presence: &Presence) -> Result<(), StoreError> {
         let mut state = self.state.lock();
         let seen_at = state.clock.now();
-        let known = Presence {
-            seen_at,
-            ..presence.clone()
-        };
+        let known = Presence { seen_at, ..presence.clone() };
         state.replicas.insert(presence.replica.clone(), known);
         Ok(())
     }
@@ -450,9 +384,7 @@ impl Store for EmbeddedStore {
     async fn survey(&self) -> Result<Survey, StoreError> {
         let mut state = self.state.lock();
         let now = state.clock.now();
-        state
-            .replicas
-            .retain(|_, presence| now - presence.seen_at <= millis(PRESENCE_EXPIRY));
+        state.replicas.retain(|_, presence| now - presence.seen_at <= millis(PRESENCE_EXPIRY));
         Ok(Survey {
             now,
             observation: state.observe(),

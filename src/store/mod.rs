@@ -94,9 +94,7 @@ impl LeaseValue {
 /// In hex, as it stands in the record.
 impl std::fmt::Display for LeaseValue {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0
-            .iter()
-            .try_for_each(|byte| write!(formatter, "{byte:02x}"))
+        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
     }
 }
 

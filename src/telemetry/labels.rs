@@ -17,21 +17,16 @@ pub enum EndpointLabels {
 impl EndpointLabels {
     /// The label for so many endpoints.
     pub fn for_count(endpoints: usize) -> Self {
-        if endpoints <= OWN_SERIES {
-            Self::Endpoint
-        } else {
-            Self::Host
-        }
+        if endpoints <= OWN_SERIES { Self::Endpoint } else { Self::Host }
     }
 
     /// The label of one endpoint.
     pub fn label(self, endpoint: &EndpointConfig) -> Label {
         match self {
             Self::Endpoint => Label::new("endpoint", endpoint.name.to_string()),
-            Self::Host => Label::new(
-                "host",
-                endpoint.url.host_str().unwrap_or_default().to_owned(),
-            ),
+            Self::Host => {
+                Label::new("host", endpoint.url.host_str().unwrap_or_default().to_owned())
+            }
         }
     }
 }

@@ -9,9 +9,7 @@ use tracing_subscriber::EnvFilter;
 pub fn install() {
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,pollux=info"));
-    let format = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(stderr);
+    let format = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
     // An error means that a subscriber is there already, which is as good.
     let installed = if stderr().is_terminal() {
         format.with_target(false).compact().try_init()

@@ -48,14 +48,8 @@ pub fn install() -> Result<Recorder, BuildError> {
 }
 
 fn describe() {
-    describe_gauge!(
-        "pollux_is_leader",
-        "1 on the replica that leads, 0 on the others"
-    );
-    describe_gauge!(
-        "pollux_has_leader",
-        "1 if a replica holds the lease, as this one sees it"
-    );
+    describe_gauge!("pollux_is_leader", "1 on the replica that leads, 0 on the others");
+    describe_gauge!("pollux_has_leader", "1 if a replica holds the lease, as this one sees it");
     describe_gauge!("pollux_term", "The highest term that this replica has seen");
     describe_counter!(
         "pollux_leader_changes_total",
@@ -84,27 +78,12 @@ fn describe() {
         "pollux_redis_failures_total",
         "Requests to Redis without an answer, by kind"
     );
-    describe_counter!(
-        "pollux_redis_commands_total",
-        "Requests to Redis, by purpose"
-    );
+    describe_counter!("pollux_redis_commands_total", "Requests to Redis, by purpose");
     describe_counter!("pollux_polls_total", "Polls, by outcome");
     describe_counter!("pollux_poll_failures_total", "Failed polls, by kind");
-    describe_histogram!(
-        "pollux_poll_seconds",
-        Unit::Seconds,
-        "Polls, from request to whole body"
-    );
-    describe_histogram!(
-        "pollux_schedule_lag_seconds",
-        Unit::Seconds,
-        "How late polls start"
-    );
-    describe_gauge!(
-        "pollux_endpoint_interval_seconds",
-        Unit::Seconds,
-        "The configured interval"
-    );
+    describe_histogram!("pollux_poll_seconds", Unit::Seconds, "Polls, from request to whole body");
+    describe_histogram!("pollux_schedule_lag_seconds", Unit::Seconds, "How late polls start");
+    describe_gauge!("pollux_endpoint_interval_seconds", Unit::Seconds, "The configured interval");
     describe_counter!("pollux_publications_total", "Publications, by outcome");
     describe_gauge!(
         "pollux_endpoint_age_seconds",
@@ -123,9 +102,6 @@ fn describe() {
         "Publications that a slow stream skipped for a newer one"
     );
     describe_counter!("pollux_gateway_closed_total", "Closed streams, by reason");
-    describe_counter!(
-        "pollux_gateway_resyncs_total",
-        "Re-reads of all snapshots, by cause"
-    );
+    describe_counter!("pollux_gateway_resyncs_total", "Re-reads of all snapshots, by cause");
     describe_gauge!("pollux_build_info", "1, with the version of this program");
 }

@@ -59,11 +59,7 @@ impl Backend {
                 connections.spawn(async move { serve(stream, &seen, &*reply).await });
             }
         });
-        Self {
-            address,
-            seen,
-            _accepting: accepting,
-        }
+        Self { address, seen, _accepting: accepting }
     }
 
     /// An address of this backend.

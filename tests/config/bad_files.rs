@@ -12,21 +12,12 @@ fn files_that_are_no_settings_are_refused() {
     let nested = format!("a: {}", "[".repeat(10_000));
     let blocks = "- ".repeat(10_000);
     let table: [(&[u8], &str); 14] = [
-        (
-            b"",
-            ": expected settings such as `cluster: prices`, found an empty file",
-        ),
-        (
-            b"# nothing\n",
-            ": expected settings such as `cluster: prices`, found an empty file",
-        ),
+        (b"", ": expected settings such as `cluster: prices`, found an empty file"),
+        (b"# nothing\n", ": expected settings such as `cluster: prices`, found an empty file"),
         (b"---\n", ": expected settings"),
         (b"cluster", "1: expected settings"),
         (b"\n- a\n", "2: expected settings"),
-        (
-            b"cluster: c",
-            "1: endpoints: expected a list of endpoints, at least one, found nothing",
-        ),
+        (b"cluster: c", "1: endpoints: expected a list of endpoints, at least one, found nothing"),
         (
             b"cluster: c\nendpoints: []",
             "2: endpoints: expected a list of endpoints, at least one, found none",
@@ -35,27 +26,12 @@ fn files_that_are_no_settings_are_refused() {
             b"cluster: c\nendpoints: {}",
             "2: endpoints: expected a list of endpoints, at least one, found a mapping",
         ),
-        (
-            b"a: b\nc: \xff",
-            "2: expected UTF-8, found another byte at offset 8",
-        ),
-        (
-            b"\xff\xfea\0",
-            "1: expected UTF-8, found another byte at offset 0",
-        ),
-        (
-            b"a: b\nc: \0\n",
-            "2: expected text, found the control character U+0000",
-        ),
+        (b"a: b\nc: \xff", "2: expected UTF-8, found another byte at offset 8"),
+        (b"\xff\xfea\0", "1: expected UTF-8, found another byte at offset 0"),
+        (b"a: b\nc: \0\n", "2: expected text, found the control character U+0000"),
         (b"a: [b\nc: d\n", "2: expected YAML: "),
-        (
-            nested.as_bytes(),
-            "1: expected YAML: recursion limit exceeded",
-        ),
-        (
-            blocks.as_bytes(),
-            "1: expected at most 32 levels of lists and mappings",
-        ),
+        (nested.as_bytes(), "1: expected YAML: recursion limit exceeded"),
+        (blocks.as_bytes(), "1: expected at most 32 levels of lists and mappings"),
     ];
     for (bytes, expected) in table {
         let found = load_with(bytes, &Environment::default()).unwrap_err();

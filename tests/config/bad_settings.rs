@@ -6,42 +6,15 @@ use crate::{SMALLEST, refusal};
 #[test]
 fn bad_settings_at_the_top_are_refused() {
     let table = [
-        (
-            "history: -1",
-            "6: history: expected a whole number from 0 to 1000000000, found -1",
-        ),
-        (
-            "history: 1.5",
-            "6: history: expected a whole number from 0 to 1000000000, found 1.5",
-        ),
-        (
-            "history:",
-            "6: history: expected a whole number from 0 to 1000000000, found nothing",
-        ),
-        (
-            "drain: 0s",
-            "6: drain: expected a duration above zero, found 0s",
-        ),
-        (
-            "drain: 9000h",
-            "6: drain: expected a duration of at most 8760h, found a longer one",
-        ),
-        (
-            "drain: [1s]",
-            "6: drain: expected a duration such as 250ms, 2s or 5m, found a list",
-        ),
-        (
-            "drain: 1 day",
-            "6: drain: expected a duration such as 250ms, 2s or 5m, found \"1 day\"",
-        ),
-        (
-            "replica: ''",
-            "6: replica: expected 1 to 128 letters, digits or signs, found \"\"",
-        ),
-        (
-            "replica: a b",
-            "6: replica: expected 1 to 128 letters, digits or signs, found \"a b\"",
-        ),
+        ("history: -1", "6: history: expected a whole number from 0 to 1000000000, found -1"),
+        ("history: 1.5", "6: history: expected a whole number from 0 to 1000000000, found 1.5"),
+        ("history:", "6: history: expected a whole number from 0 to 1000000000, found nothing"),
+        ("drain: 0s", "6: drain: expected a duration above zero, found 0s"),
+        ("drain: 9000h", "6: drain: expected a duration of at most 8760h, found a longer one"),
+        ("drain: [1s]", "6: drain: expected a duration such as 250ms, 2s or 5m, found a list"),
+        ("drain: 1 day", "6: drain: expected a duration such as 250ms, 2s or 5m, found \"1 day\""),
+        ("replica: ''", "6: replica: expected 1 to 128 letters, digits or signs, found \"\""),
+        ("replica: a b", "6: replica: expected 1 to 128 letters, digits or signs, found \"a b\""),
         (
             "address: 10.1.2.3:9090",
             "6: address: expected an http or https URL such as http://10.1.2.3:9090: relative URL without a base",
@@ -50,10 +23,7 @@ fn bad_settings_at_the_top_are_refused() {
             "address: redis://h",
             "6: address: expected an http or https URL such as http://10.1.2.3:9090: it has another scheme",
         ),
-        (
-            "redis:",
-            "6: redis: expected settings (url, username, password, timeout), found nothing",
-        ),
+        ("redis:", "6: redis: expected settings (url, username, password, timeout), found nothing"),
         (
             "redis: redis://user:hunter2@h",
             "6: redis: expected settings (url, username, password, timeout), found text",
@@ -122,10 +92,7 @@ fn bad_settings_at_the_top_are_refused() {
             "gateway: {max_streams: 0}",
             "6: gateway.max_streams: expected a whole number from 1 to 1048576, found 0",
         ),
-        (
-            "gateway: 8080",
-            "6: gateway: expected settings (listen, max_streams), found text",
-        ),
+        ("gateway: 8080", "6: gateway: expected settings (listen, max_streams), found text"),
         (
             "admin: {listen: '9090'}",
             "6: admin.listen: expected an IP address and port such as 0.0.0.0:8080 or [::]:8080, found 9090",
@@ -138,34 +105,22 @@ fn bad_settings_at_the_top_are_refused() {
             "defaults: {every: 0}",
             "6: defaults.every: expected a duration such as 250ms, 2s or 5m, found 0",
         ),
-        (
-            "clutser: d",
-            "6: clutser: unknown setting; did you mean `cluster`?",
-        ),
-        (
-            "Drain: 1s",
-            "6: Drain: unknown setting; did you mean `drain`?",
-        ),
+        ("clutser: d", "6: clutser: unknown setting; did you mean `cluster`?"),
+        ("Drain: 1s", "6: Drain: unknown setting; did you mean `drain`?"),
         (
             "x: 1",
             "6: x: unknown setting; known here: cluster, replica, address, redis, lease, history, endpoints, defaults, gateway, admin, drain",
         ),
         ("cluster: d", "6: cluster: given twice, first in line 1"),
         ("[a]: 1", "6: expected a key of text, found a list"),
-        (
-            "? {a: 1}\n: 1",
-            "6: expected a key of text, found a mapping",
-        ),
+        ("? {a: 1}\n: 1", "6: expected a key of text, found a mapping"),
         (": 1", "6: expected a key before the colon, found none"),
         ("drain: !!str 1s", "6: expected no YAML tag, found one"),
         (
             "drain: *nowhere",
             "6: expected YAML: while parsing node, found unknown anchor, at column 8",
         ),
-        (
-            "drain: &a [*a]",
-            "6: expected an alias of a finished value, found a cycle",
-        ),
+        ("drain: &a [*a]", "6: expected an alias of a finished value, found a cycle"),
         (
             "drain: 'open",
             "6: expected YAML: while scanning a quoted scalar, found unexpected end of stream, at column 8",
@@ -174,10 +129,7 @@ fn bad_settings_at_the_top_are_refused() {
             "admin:\n\tlisten: x",
             "7: expected YAML: tabs disallowed within this context (block indentation), at column 2",
         ),
-        (
-            "---\ncluster: d",
-            "6: expected one YAML document, found a second one",
-        ),
+        ("---\ncluster: d", "6: expected one YAML document, found a second one"),
     ];
     for (line, expected) in table {
         let found = refusal(&format!("{SMALLEST}{line}\n"));
@@ -388,11 +340,7 @@ fn beyond_a_hundred_errors_are_counted() {
 
 #[test]
 fn long_wrong_values_are_clipped_and_stay_in_one_line() {
-    let found = refusal(&format!(
-        "{SMALLEST}drain: \"{}\\n{}\"\n",
-        "x".repeat(30),
-        "y".repeat(30)
-    ));
+    let found = refusal(&format!("{SMALLEST}drain: \"{}\\n{}\"\n", "x".repeat(30), "y".repeat(30)));
     let clipped = format!("{}\\n{}…", "x".repeat(30), "y".repeat(9));
     assert!(found.ends_with(&format!("found \"{clipped}\"")), "{found}");
 }
@@ -405,9 +353,7 @@ fn a_wrong_default_is_reported_once() {
 
 #[test]
 fn headers_are_bounded_in_number_and_length() {
-    let many: String = (0..101)
-        .map(|index| format!("      x{index}: y\n"))
-        .collect();
+    let many: String = (0..101).map(|index| format!("      x{index}: y\n")).collect();
     assert_eq!(
         refusal(&format!("{SMALLEST}    headers:\n{many}")),
         "pollux.yaml:6: endpoints[0].headers: expected at most 100 headers"

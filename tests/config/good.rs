@@ -10,10 +10,7 @@ use crate::{SMALLEST, load};
 #[test]
 fn the_example_is_a_good_configuration() {
     let config = Config::load(Path::new("config/pollux.yaml"), &Environment::default()).unwrap();
-    assert_eq!(
-        config.redis.unwrap().url.as_str(),
-        "redis://localhost:6379/0"
-    );
+    assert_eq!(config.redis.unwrap().url.as_str(), "redis://localhost:6379/0");
     assert_eq!(config.endpoints.len(), 2);
 }
 
@@ -23,11 +20,7 @@ fn the_example_names_the_defaults() {
     let example = std::fs::read_to_string("config/pollux.yaml").unwrap();
     let uncommented: Vec<_> = example
         .lines()
-        .map(|line| {
-            line.strip_prefix("# ")
-                .filter(|rest| is_default(rest))
-                .unwrap_or(line)
-        })
+        .map(|line| line.strip_prefix("# ").filter(|rest| is_default(rest)).unwrap_or(line))
         .collect();
     let all = load(&uncommented.join("\n")).unwrap();
     let default = load(&example).unwrap();
@@ -44,19 +37,9 @@ fn the_example_names_the_defaults() {
 /// Whether a line of the example, without its `# `, is one of the settings that show a default.
 fn is_default(line: &str) -> bool {
     let shown = ["address", "lease", "history", "gateway", "admin", "drain"];
-    let nested = [
-        "duration",
-        "renew_deadline",
-        "retry_period",
-        "listen",
-        "max_streams",
-    ];
+    let nested = ["duration", "renew_deadline", "retry_period", "listen", "max_streams"];
     let key = line.trim_start().split(':').next().unwrap();
-    if line.starts_with("  ") {
-        nested.contains(&key)
-    } else {
-        shown.contains(&key)
-    }
+    if line.starts_with("  ") { nested.contains(&key) } else { shown.contains(&key) }
 }
 
 #[test]
@@ -78,18 +61,13 @@ fn three_lines_per_endpoint_are_enough() {
 
 #[test]
 fn timeouts_and_staleness_follow_the_interval_within_bounds() {
-    for (every, timeout, connect_timeout, stale_after) in [
-        (500, 500, 500, 3_000),
-        (2_000, 2_000, 2_000, 6_000),
-        (60_000, 10_000, 2_000, 180_000),
-    ] {
+    for (every, timeout, connect_timeout, stale_after) in
+        [(500, 500, 500, 3_000), (2_000, 2_000, 2_000, 6_000), (60_000, 10_000, 2_000, 180_000)]
+    {
         let yaml = SMALLEST.replace("1s", &format!("{every}ms"));
         let endpoint = &load(&yaml).unwrap().endpoints[0];
         assert_eq!(endpoint.timeout, Duration::from_millis(timeout));
-        assert_eq!(
-            endpoint.connect_timeout,
-            Duration::from_millis(connect_timeout)
-        );
+        assert_eq!(endpoint.connect_timeout, Duration::from_millis(connect_timeout));
         assert_eq!(endpoint.stale_after, Duration::from_millis(stale_after));
     }
 }
@@ -136,15 +114,9 @@ endpoints:
     };
     let headers = |index: usize| -> Vec<(&str, &str)> {
         let headers = &config.endpoints[index].headers;
-        headers
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.expose()))
-            .collect()
+        headers.iter().map(|(name, value)| (name.as_str(), value.expose())).collect()
     };
-    assert_eq!(
-        (a.every, b.every),
-        (Duration::from_secs(5), Duration::from_secs(1))
-    );
+    assert_eq!((a.every, b.every), (Duration::from_secs(5), Duration::from_secs(1)));
     assert_eq!((a.max_body, b.max_body), (1024, 1024));
     assert_eq!(headers(0), [("X-One", "d"), ("X-Two", "d")]);
     assert_eq!(headers(1), [("X-One", "d"), ("x-two", "own")]);

@@ -9,10 +9,7 @@ fn variables_override_the_file() {
     let variables = environment(&[
         ("POLLUX__REDIS__URL", "redis://elsewhere"),
         ("POLLUX__ENDPOINTS__0__EVERY", "7s"),
-        (
-            "POLLUX__ENDPOINTS__0__HEADERS__AUTHORIZATION",
-            "${env:TOKEN}",
-        ),
+        ("POLLUX__ENDPOINTS__0__HEADERS__AUTHORIZATION", "${env:TOKEN}"),
         ("POLLUX__DRAIN", "1s"),
         ("TOKEN", "t"),
     ]);
@@ -27,21 +24,15 @@ fn variables_override_the_file() {
 #[test]
 fn wrong_variables_are_named() {
     let deep = format!("POLLUX{}", "__A".repeat(10_000));
-    let too_deep = format!(
-        "{deep}: {}: expected a path of at most 8 parts",
-        &["a"; 10_000].join(".")
-    );
+    let too_deep =
+        format!("{deep}: {}: expected a path of at most 8 parts", &["a"; 10_000].join("."));
     let table = [
         (
             "POLLUX__DRAIN",
             "0",
             "POLLUX__DRAIN: drain: expected a duration such as 250ms, 2s or 5m, found 0",
         ),
-        (
-            "POLLUX__DRIAN",
-            "1s",
-            "POLLUX__DRIAN: drian: unknown setting; did you mean `drain`?",
-        ),
+        ("POLLUX__DRIAN", "1s", "POLLUX__DRIAN: drian: unknown setting; did you mean `drain`?"),
         (
             "POLLUX__REDIS__HOST",
             "h",
@@ -67,11 +58,7 @@ fn wrong_variables_are_named() {
             "x",
             "POLLUX__CLUSTER__NAME: cluster.name: expected name in a mapping, but the file has text there",
         ),
-        (
-            "POLLUX__",
-            "x",
-            "POLLUX__: expected a setting after POLLUX__, its parts separated by __",
-        ),
+        ("POLLUX__", "x", "POLLUX__: expected a setting after POLLUX__, its parts separated by __"),
         (
             "POLLUX__LEASE__DURATION",
             "1s",

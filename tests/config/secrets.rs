@@ -23,19 +23,13 @@ fn a_secret_of_the_wrong_kind_is_refused() {
     std::fs::write(directory.path().join("large"), vec![b'x'; 64 * 1024 + 1]).unwrap();
     std::fs::write(directory.path().join("bytes"), b"\xff").unwrap();
     for (file, expected) in [
-        (
-            "large",
-            "expected a file of at most 65536 bytes, found 65537",
-        ),
+        ("large", "expected a file of at most 65536 bytes, found 65537"),
         ("bytes", "expected UTF-8, found other bytes"),
     ] {
         let yaml = format!("{SMALLEST}replica: ${{file:{file}}}\n");
         std::fs::write(directory.path().join("pollux.yaml"), yaml).unwrap();
         let found = load_in(&directory, &Environment::default()).unwrap_err();
-        assert_eq!(
-            found,
-            format!("pollux.yaml:6: replica: ${{file:{file}}}: {expected}")
-        );
+        assert_eq!(found, format!("pollux.yaml:6: replica: ${{file:{file}}}: {expected}"));
     }
 }
 
@@ -63,10 +57,7 @@ fn secrets_are_not_in_error_messages() {
     ];
     for setting in settings {
         let variable = format!("POLLUX__{}", setting.to_uppercase().replace('.', "__"));
-        let variables = [
-            (variable.as_str(), "${env:SECRET}"),
-            ("SECRET", "hunter2\n hunter2"),
-        ];
+        let variables = [(variable.as_str(), "${env:SECRET}"), ("SECRET", "hunter2\n hunter2")];
         let found = load_with(SMALLEST.as_bytes(), &environment(&variables));
         let found = found.expect_err(setting);
         assert!(found.starts_with(&variable), "{found}");

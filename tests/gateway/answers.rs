@@ -4,18 +4,13 @@ use serde_json::Value;
 use super::setup::{Setup, client};
 
 fn header<'a>(response: &'a Response, name: &str) -> &'a str {
-    response
-        .headers()
-        .get(name)
-        .map_or("", |value| value.to_str().unwrap())
+    response.headers().get(name).map_or("", |value| value.to_str().unwrap())
 }
 
 #[tokio::test]
 async fn an_endpoint_is_answered_with_its_body_and_its_facts() {
     let mut running = Setup::default().start().await;
-    let version = running
-        .publish("a", "text/csv; charset=utf-8", "x,y\r\n1,2\r\n")
-        .await;
+    let version = running.publish("a", "text/csv; charset=utf-8", "x,y\r\n1,2\r\n").await;
     let response = running.get("/v1/endpoints/a").await;
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(header(&response, "content-type"), "text/csv; charset=utf-8");
@@ -47,9 +42,7 @@ async fn a_client_that_has_this_version_or_a_newer_one_gets_a_304() {
     let own = running.publish("a", "application/json", "2").await;
     for (sequence, status) in [(1, 200), (2, 304), (3, 304)] {
         let tag = format!("W/\"{}\"", running.version(sequence));
-        let response = running
-            .get_with("/v1/endpoints/a", &[("if-none-match", &tag)])
-            .await;
+        let response = running.get_with("/v1/endpoints/a", &[("if-none-match", &tag)]).await;
         assert_eq!(response.status(), status, "{tag}");
         if status == 304 {
             assert_eq!(header(&response, "etag"), tag);
@@ -100,11 +93,7 @@ async fn every_error_is_a_problem_document() {
         let address = format!("http://{}{path}", running.address);
         let response = client().request(method, address).send().await.unwrap();
         assert_eq!(response.status(), status, "{path}");
-        assert_eq!(
-            header(&response, "content-type"),
-            "application/problem+json",
-            "{path}"
-        );
+        assert_eq!(header(&response, "content-type"), "application/problem+json", "{path}");
         if status == 405 {
             assert_eq!(header(&response, "allow"), "GET,HEAD", "{path}");
         }

@@ -10,21 +10,13 @@ const JSON: &str = "application/json";
 
 #[tokio::test]
 async fn a_stream_too_many_is_refused_until_one_ends() {
-    let running = Setup {
-        max_streams: 2,
-        ..Setup::default()
-    }
-    .start()
-    .await;
+    let running = Setup { max_streams: 2, ..Setup::default() }.start().await;
     let first = running.stream("endpoint=a").await;
     let _second = running.stream("endpoint=a").await;
     let refused = running.get("/v1/stream?endpoint=a").await;
     assert_eq!(refused.status(), 429);
     assert!(refused.headers().contains_key("retry-after"));
-    assert_eq!(
-        refused.headers()["content-type"],
-        "application/problem+json"
-    );
+    assert_eq!(refused.headers()["content-type"], "application/problem+json");
     drop(first);
     running.until(|hub| hub.counts().clients == 1).await;
     running.stream("endpoint=a").await;
@@ -62,20 +54,10 @@ async fn a_client_that_never_reads_gets_no_more_than_its_socket_takes_and_delays
 async fn a_client_that_never_finishes_its_request_is_cut_off() {
     let running = Setup::default().start().await;
     let mut socket = TcpStream::connect(running.address).await.unwrap();
-    socket
-        .write_all(b"GET /v1/endpoints HTTP/1.1\r\nhost:")
-        .await
-        .unwrap();
+    socket.write_all(b"GET /v1/endpoints HTTP/1.1\r\nhost:").await.unwrap();
     let start = Instant::now();
     let mut received = Vec::new();
     let end = socket.read_to_end(&mut received);
-    timeout(DEADLINE * 10, end)
-        .await
-        .expect("it stays")
-        .unwrap();
-    assert!(
-        start.elapsed() <= Duration::from_secs(31),
-        "{:?}",
-        start.elapsed()
-    );
+    timeout(DEADLINE * 10, end).await.expect("it stays").unwrap();
+    assert!(start.elapsed() <= Duration::from_secs(31), "{:?}", start.elapsed());
 }

@@ -3,7 +3,8 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use pollux::config::{EndpointConfig, Expectation};
-use pollux::gateway::{GatewayState, serve};
+use pollux::gateway::{GatewayState, router};
+use pollux::http::serve;
 use pollux::hub::Hub;
 use pollux::model::{Beat, Body, EndpointName, Publication, Version};
 use pollux::store::{
@@ -28,11 +29,7 @@ pub(super) struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self {
-            max_streams: 100,
-            drain: DEADLINE,
-            stale_after: Duration::from_secs(3600),
-        }
+        Self { max_streams: 100, drain: DEADLINE, stale_after: Duration::from_secs(3600) }
     }
 }
 
@@ -70,17 +67,9 @@ impl Setup {
         let (following, followed) = (Arc::clone(&hub), Arc::new(store.clone()));
         let token = shutdown.clone();
         tokio::spawn(async move { following.follow(followed, token).await });
-        let state = GatewayState::new(Arc::clone(&hub), self.max_streams, self.drain);
-        let serving = tokio::spawn(serve(listener, state, shutdown.clone()));
-        let running = Running {
-            address,
-            hub,
-            shutdown,
-            serving,
-            store,
-            claim,
-            sequence: 0,
-        };
+        let state = GatewayState::new(Arc::clone(&hub), self.max_streams, shutdown.clone());
+        let serving = tokio::spawn(serve(listener, router(state), self.drain, shutdown.clone()));
+        let running = Running { address, hub, shutdown, serving, store, claim, sequence: 0 };
         running.until(|hub| hub.ready()).await;
         running
     }
@@ -133,11 +122,7 @@ impl Running {
             last: self.version(self.sequence),
             checked: vec![EndpointName::new(endpoint).unwrap()],
         };
-        let batch = Batch {
-            after: self.sequence,
-            beat: Some(beat.json()),
-            ..Batch::default()
-        };
+        let batch = Batch { after: self.sequence, beat: Some(beat.json()), ..Batch::default() };
         self.take_effect(batch).await;
     }
 
@@ -162,9 +147,8 @@ impl Running {
 
     pub(super) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Response {
         let request = client().get(format!("http://{}{path}", self.address));
-        let request = headers.iter().fold(request, |request, (name, value)| {
-            request.header(*name, *value)
-        });
+        let request =
+            headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         timeout(DEADLINE, request.send()).await.unwrap().unwrap()
     }
 
@@ -175,10 +159,7 @@ impl Running {
     pub(super) async fn stream_with(&self, query: &str, headers: &[(&str, &str)]) -> Events {
         let response = self.get_with(&format!("/v1/stream?{query}"), headers).await;
         assert_eq!(response.status(), StatusCode::OK);
-        Events {
-            response,
-            buffer: String::new(),
-        }
+        Events { response, buffer: String::new() }
     }
 }
 
@@ -186,9 +167,7 @@ impl Running {
 pub(super) fn client() -> reqwest::Client {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
-        rustls::crypto::ring::default_provider()
-            .install_default()
-            .ok();
+        rustls::crypto::ring::default_provider().install_default().ok();
     });
     reqwest::Client::builder().no_proxy().build().unwrap()
 }

@@ -24,20 +24,11 @@ async fn a_stream_begins_with_the_snapshots_in_order_and_goes_on_with_each_chang
     assert_eq!(block.id, Some(first.to_string()));
     assert_eq!(block.event.as_deref(), Some("snapshot"));
     let publication: Value = serde_json::from_str(&block.data.unwrap()).unwrap();
-    assert_eq!(
-        (&publication["endpoint"], &publication["data"]["n"]),
-        (&"b".into(), &1.into())
-    );
+    assert_eq!((&publication["endpoint"], &publication["data"]["n"]), (&"b".into(), &1.into()));
     assert_eq!(events.ids(1).await, [second.to_string()]);
     let third = running.publish("b", JSON, "3").await;
     assert_eq!(events.ids(1).await, [third.to_string()]);
-    assert_eq!(
-        (
-            running.hub.counts().deliveries,
-            running.hub.counts().clients
-        ),
-        (3, 1)
-    );
+    assert_eq!((running.hub.counts().deliveries, running.hub.counts().clients), (3, 1));
 }
 
 #[tokio::test]
@@ -48,9 +39,7 @@ async fn a_stream_resumes_after_what_the_client_has() {
     let both = "endpoint=a&endpoint=b";
     let mut by_parameter = running.stream(&format!("{both}&since={first}")).await;
     let since_second = format!("{both}&since={second}");
-    let mut by_header = running
-        .stream_with(&since_second, &[("last-event-id", &first)])
-        .await;
+    let mut by_header = running.stream_with(&since_second, &[("last-event-id", &first)]).await;
     let mut up_to_date = running.stream(&since_second).await;
     assert_eq!(by_parameter.ids(1).await, [&*second]);
     assert_eq!(by_header.ids(1).await, [second]);
@@ -61,21 +50,14 @@ async fn a_stream_resumes_after_what_the_client_has() {
 #[tokio::test]
 async fn a_malformed_last_event_id_is_refused() {
     let running = Setup::default().start().await;
-    let response = running
-        .get_with("/v1/stream?endpoint=a", &[("last-event-id", "x")])
-        .await;
+    let response = running.get_with("/v1/stream?endpoint=a", &[("last-event-id", "x")]).await;
     assert_eq!(response.status(), 400);
 }
 
 #[tokio::test]
 async fn staleness_is_told_to_those_connected_and_to_those_who_come_later() {
     let stale_after = Duration::from_millis(300);
-    let mut running = Setup {
-        stale_after,
-        ..Setup::default()
-    }
-    .start()
-    .await;
+    let mut running = Setup { stale_after, ..Setup::default() }.start().await;
     running.publish("a", JSON, "1").await;
     let mut connected = running.stream("endpoint=a").await;
     connected.ids(1).await;
@@ -105,22 +87,12 @@ async fn a_silent_stream_gets_a_comment_every_15_seconds() {
     socket.write_all(request).await.unwrap();
     let mut received = Vec::new();
     let two_comments = async {
-        let seen = |received: &[u8]| {
-            received
-                .windows(4)
-                .filter(|bytes| bytes == b"\n:\n\n")
-                .count()
-        };
+        let seen =
+            |received: &[u8]| received.windows(4).filter(|bytes| bytes == b"\n:\n\n").count();
         while seen(&received) < 2 {
             assert_ne!(socket.read_buf(&mut received).await.unwrap(), 0);
         }
     };
-    timeout(Duration::from_secs(60), two_comments)
-        .await
-        .unwrap();
-    assert!(
-        start.elapsed() >= Duration::from_secs(30),
-        "{:?}",
-        start.elapsed()
-    );
+    timeout(Duration::from_secs(60), two_comments).await.unwrap();
+    assert!(start.elapsed() >= Duration::from_secs(30), "{:?}", start.elapsed());
 }

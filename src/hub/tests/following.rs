@@ -15,10 +15,7 @@ fn v(sequence: u64) -> Version {
 }
 
 fn pairs(expected: &[(&str, Version)]) -> Vec<(String, Version)> {
-    expected
-        .iter()
-        .map(|(name, version)| ((*name).to_owned(), *version))
-        .collect()
+    expected.iter().map(|(name, version)| ((*name).to_owned(), *version)).collect()
 }
 
 /// Advances the paused clock until something holds.
@@ -38,15 +35,9 @@ async fn what_is_read_comes_first_and_then_what_is_published() {
     server.publish("a", v(2));
     let (_task, _shutdown) = follow(&hub, &server);
     let mut subscriber = hub.subscribe(["a", "b"], Version::NONE).unwrap();
-    assert_eq!(
-        snapshots(&next(&mut subscriber).await),
-        pairs(&[("b", v(1)), ("a", v(2))])
-    );
+    assert_eq!(snapshots(&next(&mut subscriber).await), pairs(&[("b", v(1)), ("a", v(2))]));
     server.publish("b", v(3));
-    assert_eq!(
-        snapshots(&next(&mut subscriber).await),
-        pairs(&[("b", v(3))])
-    );
+    assert_eq!(snapshots(&next(&mut subscriber).await), pairs(&[("b", v(3))]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -105,10 +96,7 @@ async fn a_gap_is_filled_by_reading_again() {
     until(&mut subscriber, v(1)).await;
     server.publish_unheard("b", v(2));
     server.publish("a", v(3));
-    assert_eq!(
-        until(&mut subscriber, v(3)).await,
-        pairs(&[("b", v(2)), ("a", v(3))])
-    );
+    assert_eq!(until(&mut subscriber, v(3)).await, pairs(&[("b", v(2)), ("a", v(3))]));
     assert_eq!((server.reads(), server.subscriptions()), (2, 1));
 }
 
@@ -143,18 +131,9 @@ async fn a_beat_beyond_what_is_held_makes_it_read_again() {
 #[test]
 fn a_beat_at_what_is_held_is_no_break() {
     let hub = hub_of(&["a"]);
-    let reading = Reading {
-        version: v(2),
-        ..Reading::default()
-    };
+    let reading = Reading { version: v(2), ..Reading::default() };
     hub.pass_on_reading(reading, Instant::now());
-    let beat = |last| {
-        Beat {
-            last,
-            checked: Vec::new(),
-        }
-        .json()
-    };
+    let beat = |last| Beat { last, checked: Vec::new() }.json();
     assert!(hub.hear(beat(v(2))).is_ok());
     assert!(hub.hear(beat(v(1))).is_ok());
     assert!(matches!(hub.hear(beat(v(3))), Err(Break::Behind)));
@@ -184,11 +163,7 @@ async fn a_lost_subscription_is_renewed_at_once_and_what_was_missed_is_read() {
     let lost = Instant::now();
     server.publish_unheard("a", v(1));
     until(&mut subscriber, v(1)).await;
-    assert!(
-        lost.elapsed() < Duration::from_millis(50),
-        "{:?}",
-        lost.elapsed()
-    );
+    assert!(lost.elapsed() < Duration::from_millis(50), "{:?}", lost.elapsed());
     assert_eq!(server.subscriptions(), 2);
 }
 
@@ -265,10 +240,7 @@ async fn a_store_that_went_back_is_followed_but_nothing_older_is_taken() {
     assert!(snapshots(&subscriber.gather()).is_empty());
     let passing = Version::new(T + 1, 1);
     server.publish("a", passing);
-    assert_eq!(
-        until(&mut subscriber, passing).await,
-        pairs(&[("a", passing)])
-    );
+    assert_eq!(until(&mut subscriber, passing).await, pairs(&[("a", passing)]));
 }
 
 #[tokio::test(start_paused = true)]

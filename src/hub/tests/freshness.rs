@@ -45,10 +45,7 @@ async fn staleness_is_told_within_a_second_and_freshness_with_the_next_check() {
     let staleness = async {
         let (stale, age) = told(&mut subscriber).await;
         let late = published.elapsed() - LIMIT;
-        assert!(
-            stale && age > LIMIT && late <= Duration::from_secs(1),
-            "{age:?} {late:?}"
-        );
+        assert!(stale && age > LIMIT && late <= Duration::from_secs(1), "{age:?} {late:?}");
         server.beat(&["a"]);
         let (stale, age) = told(&mut subscriber).await;
         assert!(!stale && age < Duration::from_secs(1), "{age:?}");
@@ -94,10 +91,7 @@ async fn those_who_come_while_it_is_stale_are_told_after_the_snapshot() {
     let events = next(&mut late).await;
     let kinds = [Event::is_snapshot, |event: &Event| !event.is_snapshot()];
     assert_eq!(events.len(), 2);
-    assert!(
-        events.iter().zip(kinds).all(|(event, kind)| kind(event)),
-        "{events:?}"
-    );
+    assert!(events.iter().zip(kinds).all(|(event, kind)| kind(event)), "{events:?}");
     let mut resumed = hub.subscribe(["a"], Version::new(7, 1)).unwrap();
     assert!(told(&mut resumed).await.0);
 }

@@ -38,10 +38,7 @@ struct Client {
 
 impl World {
     fn new(seed: u64) -> Self {
-        let gateway = || Gateway {
-            hub: hub_of(&NAMES),
-            messages: VecDeque::new(),
-        };
+        let gateway = || Gateway { hub: hub_of(&NAMES), messages: VecDeque::new() };
         let gateways = [gateway(), gateway()];
         let client = Client {
             subscriber: gateways[0].hub.subscribe(NAMES, Version::NONE).unwrap(),
@@ -102,9 +99,7 @@ impl World {
             snapshots: self.snapshots.values().cloned().collect(),
             ages: Vec::new(),
         };
-        self.gateways[gateway]
-            .hub
-            .pass_on_reading(reading, Instant::now());
+        self.gateways[gateway].hub.pass_on_reading(reading, Instant::now());
     }
 
     fn gather(&mut self) {
@@ -142,11 +137,7 @@ impl World {
         }
         self.gather();
         for (endpoint, newest) in &self.snapshots {
-            assert_eq!(
-                self.client.has.get(*endpoint),
-                Some(&newest.version),
-                "{endpoint}"
-            );
+            assert_eq!(self.client.has.get(*endpoint), Some(&newest.version), "{endpoint}");
         }
     }
 }

@@ -75,9 +75,7 @@ fn snapshots(events: &[Event]) -> Vec<(String, Version)> {
 }
 
 async fn next(subscriber: &mut Subscriber) -> Vec<Event> {
-    timeout(DEADLINE, subscriber.next())
-        .await
-        .expect("nothing arrived")
+    timeout(DEADLINE, subscriber.next()).await.expect("nothing arrived")
 }
 
 /// What arrives until a version is there, in order.

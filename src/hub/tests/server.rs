@@ -45,8 +45,7 @@ impl State {
     }
 
     fn send(&mut self, message: Bytes) {
-        self.subscribers
-            .retain(|subscriber| subscriber.send(message.clone()).is_ok());
+        self.subscribers.retain(|subscriber| subscriber.send(message.clone()).is_ok());
     }
 }
 
@@ -86,9 +85,7 @@ impl Server {
 
     /// Sends whatever bytes.
     pub(super) fn send(&self, message: &'static str) {
-        self.state
-            .lock()
-            .send(Bytes::from_static(message.as_bytes()));
+        self.state.lock().send(Bytes::from_static(message.as_bytes()));
     }
 
     /// Goes back to an older record, as a server that lost its newest writes.
@@ -122,10 +119,7 @@ impl Server {
 }
 
 fn failure() -> StoreError {
-    StoreError {
-        kind: FailureKind::Refused,
-        message: "the test says no".into(),
-    }
+    StoreError { kind: FailureKind::Refused, message: "the test says no".into() }
 }
 
 #[async_trait]
@@ -141,18 +135,12 @@ impl Store for Server {
             let made = state.store(&endpoint, version);
             state.send(made.json().clone());
         }
-        let snapshots = endpoints
-            .iter()
-            .filter_map(|name| state.snapshots.get(name));
+        let snapshots = endpoints.iter().filter_map(|name| state.snapshots.get(name));
         let ages = endpoints.iter().filter_map(|name| {
             let age: Duration = state.checked.get(name)?.elapsed();
             Some((name.clone(), age))
         });
-        Ok(Reading {
-            version,
-            snapshots: snapshots.cloned().collect(),
-            ages: ages.collect(),
-        })
+        Ok(Reading { version, snapshots: snapshots.cloned().collect(), ages: ages.collect() })
     }
 
     async fn subscribe(&self, _: Channel) -> Result<Subscription, StoreError> {

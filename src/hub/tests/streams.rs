@@ -14,10 +14,7 @@ fn v(sequence: u64) -> Version {
 /// A hub that has passed on the first publications of these endpoints, in order.
 fn hub_with(published: &[&str]) -> Arc<Hub> {
     let hub = hub_of(&["a", "b", "c"]);
-    let reading = Reading {
-        version: v(0),
-        ..Reading::default()
-    };
+    let reading = Reading { version: v(0), ..Reading::default() };
     hub.pass_on_reading(reading, Instant::now());
     for (endpoint, sequence) in published.iter().zip(1..) {
         publish(&hub, endpoint, v(sequence), "0");
@@ -26,8 +23,7 @@ fn hub_with(published: &[&str]) -> Arc<Hub> {
 }
 
 fn publish(hub: &Hub, endpoint: &str, version: Version, body: &str) {
-    hub.hear(publication(endpoint, version, body).json().clone())
-        .expect("a break");
+    hub.hear(publication(endpoint, version, body).json().clone()).expect("a break");
 }
 
 fn versions(events: &[Event]) -> Vec<u64> {
@@ -94,10 +90,7 @@ fn a_superseded_snapshot_is_kept_by_nobody() {
     let subscriber = hub.subscribe(["a"], Version::NONE).unwrap();
     let held = Arc::downgrade(&hub.endpoint("a").unwrap().snapshot.unwrap());
     publish(&hub, "a", v(2), "0");
-    assert!(
-        held.upgrade().is_none(),
-        "a waiting subscriber keeps a backlog"
-    );
+    assert!(held.upgrade().is_none(), "a waiting subscriber keeps a backlog");
     drop(subscriber);
 }
 
@@ -107,11 +100,5 @@ fn a_subscriber_that_left_is_forgotten() {
     let subscriber = hub.subscribe(["a", "b"], Version::NONE).unwrap();
     drop(subscriber);
     assert_eq!(Arc::strong_count(&hub), 1);
-    assert!(
-        hub.board
-            .read()
-            .entries
-            .iter()
-            .all(|entry| entry.watchers() == 0)
-    );
+    assert!(hub.board.read().entries.iter().all(|entry| entry.watchers() == 0));
 }

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::failure::{classify, describe};
 use crate::config::RedisConfig;
 use crate::store::{FailureKind, StoreError, Subscription};
+use crate::tls;
 
 /// How long a silent connection may be before the kernel asks whether the other side lives.
 const KEEPALIVE: Duration = Duration::from_secs(5);
@@ -44,15 +45,12 @@ pub(super) struct Link {
 
 impl Server {
     pub(super) fn new(config: &RedisConfig) -> Result<Self, StoreError> {
+        tls::install_provider();
         let place = config.url.host_str().map_or_else(String::new, |host| {
             format!("{host}:{}", config.url.port().unwrap_or(6379))
         });
         let invalid = |error: RedisError| classify(&place, &error);
-        let info = config
-            .url
-            .as_str()
-            .into_connection_info()
-            .map_err(invalid)?;
+        let info = config.url.as_str().into_connection_info().map_err(invalid)?;
         let mut login = info.redis_settings().clone();
         if let Some(username) = &config.username {
             login = login.set_username(username);
@@ -60,19 +58,11 @@ impl Server {
         if let Some(password) = &config.password {
             login = login.set_password(password.expose());
         }
-        let keepalive = TcpKeepalive::new()
-            .with_time(KEEPALIVE)
-            .with_interval(KEEPALIVE);
-        let tcp = TcpSettings::default()
-            .set_nodelay(true)
-            .set_keepalive(keepalive);
+        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
+        let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
         let info = info.set_redis_settings(login).set_tcp_settings(tcp);
         let client = Client::open(info).map_err(invalid)?;
-        Ok(Self {
-            client,
-            place,
-            timeout: config.timeout,
-        })
+        Ok(Self { client, place, timeout: config.timeout })
     }
 
     pub(super) fn client(&self) -> Client {
@@ -106,36 +96,24 @@ impl Server {
     }
 
     async fn connect(&self) -> Result<Connection, StoreError> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.timeout))
-            .set_response_timeout(None);
+        let config =
+            AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
         let mut redis = self
             .bounded(
                 self.timeout,
-                self.client
-                    .get_multiplexed_async_connection_with_config(&config),
+                self.client.get_multiplexed_async_connection_with_config(&config),
             )
             .await?;
         let info = async {
-            match redis::cmd("INFO")
-                .arg("server")
-                .query_async::<String>(&mut redis)
-                .await
-            {
+            match redis::cmd("INFO").arg("server").query_async::<String>(&mut redis).await {
                 // The run id stays unknown, and a restart of the server unseen.
                 Err(error) if error.code() == Some("NOPERM") => Ok(String::new()),
                 reply => reply,
             }
         };
         let info = self.bounded(self.timeout, info).await?;
-        let run_id = info
-            .lines()
-            .find_map(|line| line.strip_prefix("run_id:"))
-            .unwrap_or_default();
-        Ok(Connection {
-            redis,
-            run_id: run_id.into(),
-        })
+        let run_id = info.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or_default();
+        Ok(Connection { redis, run_id: run_id.into() })
     }
 
     /// Opens a connection of its own for one channel.
@@ -146,20 +124,15 @@ impl Server {
             Ok(pubsub)
         };
         let pubsub = self.bounded(self.timeout, opening).await?;
-        let messages = pubsub
-            .into_on_message()
-            .map(|message| message.get_payload_bytes().to_vec().into());
+        let messages =
+            pubsub.into_on_message().map(|message| message.get_payload_bytes().to_vec().into());
         Ok(Subscription::new(messages.boxed()))
     }
 }
 
 impl Link {
     pub(super) fn new(server: Server, purpose: &'static str) -> Self {
-        Self {
-            server,
-            purpose,
-            open: Mutex::new(None),
-        }
+        Self { server, purpose, open: Mutex::new(None) }
     }
 
     /// The open connection, or a new one.

@@ -4,9 +4,8 @@ use crate::store::{FailureKind, StoreError};
 
 /// Tells apart what Redis, or the way to it, answered.
 pub(super) fn kind_of(error: &RedisError) -> FailureKind {
-    let by_code = error
-        .code()
-        .and_then(|code| kind_of_code(code, error.detail().unwrap_or_default()));
+    let by_code =
+        error.code().and_then(|code| kind_of_code(code, error.detail().unwrap_or_default()));
     match (by_code, error.kind()) {
         (Some(kind), _) => kind,
         (None, ErrorKind::AuthenticationFailed) => FailureKind::Auth,
@@ -56,10 +55,7 @@ pub(super) fn describe(
         FailureKind::Moved => "it does not hold the keys: redis.url must name the server that does",
         FailureKind::Other => "check that redis.url names a Redis 7.0 or newer",
     };
-    StoreError {
-        kind,
-        message: format!("Redis at {place}: {cause} ({advice})"),
-    }
+    StoreError { kind, message: format!("Redis at {place}: {cause} ({advice})") }
 }
 
 /// The failure that a reply or a broken connection amounts to.

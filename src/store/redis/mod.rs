@@ -107,20 +107,14 @@ impl Store for RedisStore {
         manager.set_retry(1, Duration::from_millis(1));
         let key = self.keys.lease.as_str();
         let limit = self.server.timeout() * 2;
-        let lock = timeout(limit, manager.lock(key, ACQUISITION))
-            .await
-            .ok()?
-            .ok()?;
+        let lock = timeout(limit, manager.lock(key, ACQUISITION)).await.ok()?.ok()?;
         Some(LeaseValue::new(lock.val))
     }
 
     async fn claim(&self, request: &ClaimRequest) -> Result<Option<Claim>, StoreError> {
         let (reply, run_id) = self
             .run::<Option<(u64, u64, u64, u64, String)>>(|run_id| {
-                let announced = Announcement::Claimed {
-                    term: 0,
-                    replica: request.replica.clone(),
-                };
+                let announced = Announcement::Claimed { term: 0, replica: request.replica.clone() };
                 let (head, tail) = reply::around_term(&announced);
                 let mut script = CLAIM.prepare_invoke();
                 script
@@ -209,10 +203,7 @@ impl Store for RedisStore {
                 if moved(claim, &connection) {
                     return Ok(Published::OtherServer);
                 }
-                script
-                    .invoke_async(&mut connection.redis)
-                    .await
-                    .map(reply::published)
+                script.invoke_async(&mut connection.redis).await.map(reply::published)
             })
             .await
     }
@@ -240,11 +231,7 @@ impl Store for RedisStore {
         }
         let names: Vec<&str> = endpoints.iter().map(EndpointName::as_str).collect();
         let mut facts = redis::pipe();
-        facts
-            .cmd("HMGET")
-            .arg(&self.keys.leader)
-            .arg(&["term", "sequence"])
-            .cmd("TIME");
+        facts.cmd("HMGET").arg(&self.keys.leader).arg(&["term", "sequence"]).cmd("TIME");
         facts.cmd("HMGET").arg(&self.keys.checked).arg(&names);
         let facts = self
             .read
@@ -258,10 +245,7 @@ impl Store for RedisStore {
             let snapshots = self
                 .read
                 .request(self.server.timeout() * 4, async |mut connection| {
-                    redis::cmd("MGET")
-                        .arg(keys)
-                        .query_async(&mut connection.redis)
-                        .await
+                    redis::cmd("MGET").arg(keys).query_async(&mut connection.redis).await
                 })
                 .await?;
             reply::add_snapshots(&mut reading, snapshots);
@@ -300,17 +284,9 @@ impl Store for RedisStore {
     async fn survey(&self) -> Result<Survey, StoreError> {
         let mut parts = redis::pipe();
         parts.cmd("TIME").cmd("PTTL").arg(&self.keys.lease);
-        parts
-            .hgetall(&self.keys.leader)
-            .hgetall(&self.keys.replicas);
+        parts.hgetall(&self.keys.leader).hgetall(&self.keys.replicas);
         let timeline = &self.keys.timeline;
-        parts
-            .cmd("XREVRANGE")
-            .arg(timeline)
-            .arg("+")
-            .arg("-")
-            .arg("COUNT")
-            .arg(TIMELINE);
+        parts.cmd("XREVRANGE").arg(timeline).arg("+").arg("-").arg("COUNT").arg(TIMELINE);
         let (parts, connection) = self
             .read
             .request(self.server.timeout(), async |mut connection| {
@@ -325,11 +301,7 @@ impl Store for RedisStore {
 fn publish_script(keys: &Keys, claim: &Claim, batch: &Batch) -> (ScriptInvocation<'static>, usize) {
     let mut size = 0;
     let mut script = PUBLISH.prepare_invoke();
-    script
-        .key(&keys.leader)
-        .key(&keys.history)
-        .key(&keys.checked)
-        .key(&keys.state);
+    script.key(&keys.leader).key(&keys.history).key(&keys.checked).key(&keys.state);
     for item in &batch.items {
         script.key(keys.snapshot(&item.publication.endpoint));
     }

@@ -31,10 +31,7 @@ pub(super) fn around_term(announcement: &Announcement) -> (String, String) {
 
 /// A presence up to the value of `seen_at`, its last field, which a script fills in.
 pub(super) fn without_seen_at(presence: &Presence) -> String {
-    let text = json(&Presence {
-        seen_at: 0,
-        ..presence.clone()
-    });
+    let text = json(&Presence { seen_at: 0, ..presence.clone() });
     text.strip_suffix("0}").map(str::to_owned).unwrap_or(text)
 }
 
@@ -75,10 +72,7 @@ fn held_for(pttl: i64) -> Option<Duration> {
 pub(super) fn observation((pttl, fields): (i64, Value), run_id: &str) -> Observation {
     Observation {
         held_for: held_for(pttl),
-        record: Fields::from_redis_value(fields)
-            .ok()
-            .as_ref()
-            .and_then(record),
+        record: Fields::from_redis_value(fields).ok().as_ref().and_then(record),
         run_id: run_id.to_owned(),
     }
 }
@@ -88,11 +82,7 @@ pub(super) fn published(standing: Option<(String, String, String)>) -> Published
         return Published::Accepted;
     };
     let standing = term.parse().ok().zip(sequence.parse().ok());
-    Published::Fenced(standing.map(|(term, sequence)| Standing {
-        term,
-        lease,
-        sequence,
-    }))
+    Published::Fenced(standing.map(|(term, sequence)| Standing { term, lease, sequence }))
 }
 
 /// An endpoint whose state cannot be read starts cold.
@@ -107,11 +97,7 @@ pub(super) fn resumed(
         .zip(checked)
         .filter_map(|((endpoint, state), checked_at)| {
             let state: PollState = serde_json::from_str(&state?).ok()?;
-            Some(Resumed {
-                endpoint: endpoint.clone(),
-                state,
-                checked_at,
-            })
+            Some(Resumed { endpoint: endpoint.clone(), state, checked_at })
         })
         .collect()
 }
@@ -132,9 +118,7 @@ pub(super) fn reading(
     Reading {
         version: Version::new(term.unwrap_or_default(), sequence.unwrap_or_default()),
         snapshots: Vec::new(),
-        ages: ages
-            .filter_map(|(name, at)| Some((name.clone(), age(at?))))
-            .collect(),
+        ages: ages.filter_map(|(name, at)| Some((name.clone(), age(at?)))).collect(),
     }
 }
 
@@ -147,13 +131,7 @@ pub(super) fn add_snapshots(reading: &mut Reading, snapshots: Vec<Option<Vec<u8>
     }
 }
 
-type SurveyParts = (
-    (u64, u64),
-    i64,
-    Fields,
-    HashMap<String, String>,
-    Vec<(String, Fields)>,
-);
+type SurveyParts = ((u64, u64), i64, Fields, HashMap<String, String>, Vec<(String, Fields)>);
 
 pub(super) fn survey(
     (time, pttl, leader, replicas, timeline): SurveyParts,
@@ -176,10 +154,7 @@ pub(super) fn survey(
             run_id: run_id.to_owned(),
         },
         replicas,
-        timeline: timeline
-            .iter()
-            .filter_map(|(id, fields)| timeline_entry(id, fields))
-            .collect(),
+        timeline: timeline.iter().filter_map(|(id, fields)| timeline_entry(id, fields)).collect(),
     }
 }
 
@@ -201,28 +176,18 @@ mod tests {
 
     #[test]
     fn an_announcement_is_split_around_its_term() {
-        let announcement = Announcement::Claimed {
-            term: 0,
-            replica: "a\"term\":0".into(),
-        };
+        let announcement = Announcement::Claimed { term: 0, replica: "a\"term\":0".into() };
         let (head, tail) = around_term(&announcement);
         let whole = format!("{head}1795209600123{tail}");
         assert_eq!(
             serde_json::from_str::<Announcement>(&whole).unwrap(),
-            Announcement::Claimed {
-                term: 1795209600123,
-                replica: "a\"term\":0".into()
-            }
+            Announcement::Claimed { term: 1795209600123, replica: "a\"term\":0".into() }
         );
     }
 
     #[test]
     fn a_presence_is_cut_before_the_time_it_was_seen() {
-        let presence = Presence {
-            replica: "a".into(),
-            seen_at: 7,
-            ..Presence::default()
-        };
+        let presence = Presence { replica: "a".into(), seen_at: 7, ..Presence::default() };
         let whole = format!("{}9}}", without_seen_at(&presence));
         assert_eq!(serde_json::from_str::<Presence>(&whole).unwrap().seen_at, 9);
     }

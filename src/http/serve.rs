@@ -1,4 +1,5 @@
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
@@ -11,8 +12,6 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::{GatewayState, router};
-
 /// How long a client may take for the head of a request, and how long a connection may wait
 /// for its next one.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -21,18 +20,46 @@ const BUFFER: usize = 128 * 1024;
 /// How long to wait after the system had no socket to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves clients until `shutdown`.
+/// An address that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {cause}; {option} sets another address or port")]
+pub struct BindError {
+    address: SocketAddr,
+    cause: &'static str,
+    option: String,
+}
+
+/// Listens on an address that `option` has set.
+///
+/// # Errors
+/// When the address is taken, not this machine's, or not allowed; says which, and names `option`.
+pub async fn bind(address: SocketAddr, option: &str) -> Result<TcpListener, BindError> {
+    TcpListener::bind(address).await.map_err(|error| BindError {
+        address,
+        cause: match error.kind() {
+            io::ErrorKind::AddrInUse => "another program listens there",
+            io::ErrorKind::AddrNotAvailable => "this machine has no such address",
+            io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege",
+            _ => "the system refuses it",
+        },
+        option: option.to_owned(),
+    })
+}
+
+/// Serves `routes` until `shutdown`.
 ///
 /// Then the listener closes at once, so that connections are refused, which makes an `EventSource`
-/// try elsewhere; an error status would end it for good. Streams end with a hint when to connect
-/// again, requests finish, and whoever is not done within the drain time is cut off.
+/// try elsewhere; an error status would end it for good. Requests finish, and whoever is not done
+/// within the drain time is cut off.
 ///
 /// hyper serves the connections without `axum::serve` in between: that sets no time for reading a
 /// request's head and no bound on a connection's buffers.
-pub async fn serve(listener: TcpListener, mut state: GatewayState, shutdown: CancellationToken) {
-    state.leaving = shutdown.clone();
-    let drain = state.drain;
-    let routes = router(state);
+pub async fn serve(
+    listener: TcpListener,
+    routes: Router,
+    drain: Duration,
+    shutdown: CancellationToken,
+) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -51,10 +78,7 @@ pub async fn serve(listener: TcpListener, mut state: GatewayState, shutdown: Can
     let all = async { while connections.join_next().await.is_some() {} };
     if timeout(drain, all).await.is_err() {
         let left = connections.len();
-        warn!(
-            connections = left,
-            "drain time is over: open connections are cut off"
-        );
+        warn!(connections = left, "drain time is over: open connections are cut off");
         connections.shutdown().await;
     }
 }
@@ -67,7 +91,7 @@ async fn pause_accepting(error: &io::Error) {
         io::ErrorKind::ConnectionRefused,
     ];
     if !by_client.contains(&error.kind()) {
-        warn!(%error, "gateway cannot accept a connection: is the limit of open files too low?");
+        warn!(%error, "cannot accept a connection: is the limit of open files too low?");
         sleep(ACCEPT_PAUSE).await;
     }
 }

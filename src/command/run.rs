@@ -1,0 +1,21 @@
+//! `pollux run`: one replica.
+
+use super::{Failure, runtime, shutdown_on_signal};
+use crate::app::{App, Role};
+use crate::config::Config;
+use crate::telemetry;
+
+/// Runs a replica until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When an address cannot be listened on. A store that does not answer is waited for.
+pub fn run(config: Config, role: Role) -> Result<(), Failure> {
+    telemetry::install_log();
+    let recorder = telemetry::install_metrics()
+        .map_err(|error| Failure::Other(format!("cannot collect metrics: {error}")))?;
+    runtime()?.block_on(async {
+        let shutdown = shutdown_on_signal()?;
+        let app = App::new(config, role).await?.recording(recorder);
+        Ok(app.run(shutdown).await?)
+    })
+}

@@ -1,0 +1,49 @@
+//! Three replicas as processes, on a real Redis, polling a real nginx, read by real clients.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod history;
+mod outages;
+mod redis_trouble;
+mod takeovers;
+
+use common::nginx::Nginx;
+use common::redis_server::RedisServer;
+use common::replica::Replica;
+
+/// The endpoints that every test here polls.
+const ENDPOINTS: [&str; 3] = ["prices", "news", "weather"];
+/// How often each is polled.
+const EVERY_MS: u64 = 200;
+
+/// Replicas with a lease of two seconds.
+fn configuration(redis: &RedisServer, nginx: &Nginx) -> String {
+    let mut yaml = format!(
+        "cluster: test\n\
+         redis: {{ url: \"{}\" }}\n\
+         lease: {{ duration: 2s, renew_deadline: 1500ms, retry_period: 400ms }}\n\
+         history: 100000\n\
+         drain: 5s\n\
+         defaults: {{ every: {EVERY_MS}ms }}\n\
+         endpoints:\n",
+        redis.url()
+    );
+    for name in ENDPOINTS {
+        yaml.push_str(&format!("  - {{ name: {name}, url: \"{}\" }}\n", nginx.url(name)));
+    }
+    yaml
+}
+
+async fn start_replicas(configuration: &str) -> Vec<Replica> {
+    let names = ["castor", "pollux", "helena"];
+    let mut replicas = Vec::new();
+    for name in names {
+        replicas.push(Replica::start(name, configuration).await);
+    }
+    replicas
+}
+
+fn gateways(replicas: &[Replica]) -> Vec<String> {
+    replicas.iter().map(|replica| replica.gateway.clone()).collect()
+}
