@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use metrics::{counter, gauge};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -28,7 +30,9 @@ impl View {
 
     /// Sets the gauges that follow from it. Time passes, so they are set again when they are read.
     pub fn export(&self) {
-        let remaining = self.held_until.map(|until| until.saturating_duration_since(Instant::now()));
+        let remaining = self
+            .held_until
+            .map(|until| until.saturating_duration_since(Instant::now()));
         gauge!("pollux_is_leader").set(f64::from(u8::from(self.leading.is_some())));
         gauge!("pollux_has_leader").set(f64::from(u8::from(self.has_leader())));
         gauge!("pollux_lease_remaining_seconds").set(remaining.unwrap_or_default().as_secs_f64());
@@ -39,14 +43,14 @@ impl View {
 pub(super) struct Observer {
     view: watch::Sender<View>,
     /// The highest term seen; 0 before the first.
-    seen: u64,
+    seen: AtomicU64,
 }
 
 impl Observer {
     pub(super) fn new() -> Self {
         Self {
             view: watch::Sender::default(),
-            seen: 0,
+            seen: AtomicU64::new(0),
         }
     }
 
@@ -55,24 +59,24 @@ impl Observer {
     }
 
     pub(super) fn seen(&self) -> u64 {
-        self.seen
+        self.seen.load(Ordering::Relaxed)
     }
 
     /// Notes a term, wherever it was seen.
-    pub(super) fn saw_term(&mut self, term: u64) {
-        if term <= self.seen {
+    pub(super) fn saw_term(&self, term: u64) {
+        let known = self.seen.fetch_max(term, Ordering::Relaxed);
+        if term <= known {
             return;
         }
-        if self.seen > 0 {
+        if known > 0 {
             counter!("pollux_leader_changes_total").increment(1);
         }
-        self.seen = term;
         gauge!("pollux_term").set(term as f64);
     }
 
-    pub(super) fn observed(&mut self, observation: &Observation) {
+    pub(super) fn observed(&self, observation: &Observation) {
         if let Some(record) = &observation.record {
-            if record.term > self.seen && observation.held_for.is_some() {
+            if record.term > self.seen() && observation.held_for.is_some() {
                 tracing::info!(leader = record.replica, term = record.term, "standing by");
             }
             self.saw_term(record.term);
@@ -87,7 +91,7 @@ impl Observer {
     }
 
     /// Notes that the store did not answer; logs the first of such answers in a row.
-    pub(super) fn failed(&mut self, doing: &str, error: &StoreError) {
+    pub(super) fn failed(&self, doing: &str, error: &StoreError) {
         let first = self.view.borrow().store_error.is_none();
         if first {
             tracing::warn!(%error, kind = error.kind.as_str(), "cannot {doing}: trying on");
@@ -99,7 +103,7 @@ impl Observer {
         self.export();
     }
 
-    pub(super) fn leads(&mut self, claim: &Claim, record: Record) {
+    pub(super) fn leads(&self, claim: &Claim, record: Record) {
         self.saw_term(claim.term);
         self.view.send_modify(|view| {
             view.leading = Some(claim.term);
@@ -110,7 +114,7 @@ impl Observer {
         self.export();
     }
 
-    pub(super) fn held_until(&mut self, until: Instant) {
+    pub(super) fn held_until(&self, until: Instant) {
         self.view.send_modify(|view| {
             view.held_until = Some(until);
             view.store_error = None;
@@ -118,7 +122,7 @@ impl Observer {
         self.export();
     }
 
-    pub(super) fn stands_by(&mut self) {
+    pub(super) fn stands_by(&self) {
         self.view.send_modify(|view| view.leading = None);
         self.export();
     }

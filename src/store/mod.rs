@@ -176,6 +176,7 @@ impl Cause {
 
 /// A claim that took effect. Only a store makes one, and publishing needs one.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Claim {
     pub(in crate::store) lease: LeaseValue,
     pub(in crate::store) duration: Duration,
@@ -325,7 +326,7 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    pub(in crate::store) fn new(messages: BoxStream<'static, Bytes>) -> Self {
+    pub(crate) fn new(messages: BoxStream<'static, Bytes>) -> Self {
         Self { messages }
     }
 
