@@ -20,7 +20,8 @@ pub(super) async fn ready(State(state): State<AdminState>) -> Result<&'static st
     if let Some(election) = &state.election {
         let view = election.borrow();
         if !view.store_seen {
-            let cause = view.store_error.as_deref().unwrap_or("it has not been asked yet");
+            let error = view.store_error.as_ref().map(ToString::to_string);
+            let cause = error.unwrap_or_else(|| "it has not been asked yet".to_owned());
             return Err(unready(&format!("the store has not answered since the start: {cause}")));
         }
     }

@@ -49,8 +49,10 @@ pub struct Elector<D> {
     announcements: Announcements,
     liveness: Liveness,
     observer: Observer,
-    /// The run id of the server that last answered.
+    /// The run id of the server that last answered; empty before the first that could be read.
     server: String,
+    /// Paces the tries for the lease, as long as none of them lasts.
+    tries: Backoff,
     shutdown: CancellationToken,
 }
 
@@ -78,6 +80,7 @@ impl<D: Duties> Elector<D> {
             liveness: Liveness::new(Arc::clone(&store)),
             observer: Observer::new(),
             server: String::new(),
+            tries: Backoff::up_to(lease.retry_period),
             store,
             clock,
             lease,
@@ -96,7 +99,6 @@ impl<D: Duties> Elector<D> {
     pub async fn run(mut self) {
         while let Some(taken) = self.stand_by().await {
             self.serve(taken).await;
-            self.observer.stands_by();
             // A fresh one for the next time: whoever sees this one gone need not wait for the lease.
             self.liveness = Liveness::new(Arc::clone(&self.store));
         }
@@ -114,23 +116,26 @@ impl<D: Duties> Elector<D> {
 
     /// Tries for the lease whenever it may be free, until it is taken.
     async fn contend(&mut self) -> Taken {
-        let mut refusals = Backoff::up_to(self.lease.retry_period);
         let mut free_since = None;
         loop {
             let observation = self.observe().await;
+            let replaced = self.is_replaced(observation.run_id);
             if let Some(held_for) = observation.held_for {
-                refusals.reset();
+                self.tries.reset();
                 free_since = self.wait_for_end(held_for).await;
                 continue;
             }
-            self.leave_first_try_to_its_holder(&observation).await;
+            let given_back = |record: &Record| record.lease.is_empty();
+            if replaced && !observation.record.as_ref().is_some_and(given_back) {
+                self.leave_first_try_to_its_holder().await;
+            }
+            sleep(self.tries.wait()).await;
             // A lease without a liveness channel still counts, so do not wait for it for long.
             timeout(FAREWELL, self.liveness.open()).await.ok();
             let sent = self.clock.now();
             if let Some(lease) = self.store.acquire().await {
                 return Taken { lease, sent, free_since };
             }
-            sleep(refusals.wait()).await;
         }
     }
 
@@ -156,27 +161,38 @@ impl<D: Duties> Elector<D> {
     async fn wait_for_end(&mut self, held_for: Duration) -> Option<Instant> {
         let end = Instant::now() + held_for;
         select! {
+            biased;
             () = sleep_until(end + ROUNDING) => Some(end),
-            heard = self.announcements.next() => {
-                if let Heard::Announcement(Announcement::Claimed { term, .. }) = &heard {
-                    self.observer.saw_term(*term);
-                }
+            heard = self.hear() => {
                 matches!(heard, Heard::Announcement(Announcement::Released { .. }))
                     .then(Instant::now)
             }
         }
     }
 
-    /// On a server with another run id, which may have lost the lease, gives its holder the time
-    /// of two renewals to claim again: the leader needs not change.
-    async fn leave_first_try_to_its_holder(&mut self, observation: &Observation) {
-        let known = std::mem::replace(&mut self.server, observation.run_id.clone());
-        if known.is_empty() || observation.run_id.is_empty() || known == observation.run_id {
-            return;
+    /// Waits for something to be heard, and notes the term that it tells.
+    async fn hear(&mut self) -> Heard {
+        let heard = self.announcements.next().await;
+        if let Heard::Announcement(Announcement::Claimed { term, .. }) = &heard {
+            self.observer.saw_term(*term);
         }
+        heard
+    }
+
+    /// Whether another server answers than the last time; where one cannot tell, it does not.
+    fn is_replaced(&mut self, run_id: String) -> bool {
+        if run_id.is_empty() || run_id == self.server {
+            return false;
+        }
+        !std::mem::replace(&mut self.server, run_id).is_empty()
+    }
+
+    /// On another server, which may have lost the lease, gives its holder the time of two
+    /// renewals to claim again: the leader needs not change.
+    async fn leave_first_try_to_its_holder(&mut self) {
         tracing::info!("the store was replaced or restarted: waiting for its leader to claim");
         let until = Instant::now() + self.lease.retry_period * 2;
-        while let Ok(heard) = timeout_at(until, self.announcements.next()).await {
+        while let Ok(heard) = timeout_at(until, self.hear()).await {
             if matches!(heard, Heard::Announcement(_)) {
                 return;
             }
@@ -193,17 +209,18 @@ impl<D: Duties> Elector<D> {
             else {
                 return;
             };
-            deadline = sent.after(self.lease.renew_deadline);
-            let leadership = Leadership::new(claim, self.clock, deadline);
+            let confirmed_until = sent.after(self.lease.renew_deadline);
+            let leadership = Leadership::new(claim, self.clock, confirmed_until);
             if self.lead(&leadership).await != End::OtherServer {
                 return;
             }
-            reinstate = true;
+            (reinstate, deadline) = (true, leadership.deadline());
+            sleep(self.tries.wait()).await;
         }
     }
 
-    /// Claims until the answer is known; `None` if the lease is lost before. With the claim goes
-    /// when it was sent.
+    /// Claims until the answer is known; `None` if the lease is lost before, or the replica shuts
+    /// down and has no answer soon. With the claim goes when it was sent.
     async fn claim(
         &mut self,
         lease: &LeaseValue,
@@ -221,16 +238,43 @@ impl<D: Duties> Elector<D> {
             gap,
             reinstate,
         };
+        let shutdown = self.shutdown.clone();
+        // A claim that is answered can be given back; any other must run out.
+        let giving_up = async {
+            shutdown.cancelled().await;
+            sleep(FAREWELL).await;
+        };
+        select! {
+            biased;
+            claimed = self.claim_before(deadline, &request) => claimed,
+            () = giving_up => None,
+        }
+    }
+
+    /// Claims until the answer is known or the deadline has passed.
+    async fn claim_before(
+        &mut self,
+        deadline: Moment,
+        request: &ClaimRequest,
+    ) -> Option<(Claim, Moment)> {
         let mut backoff = Backoff::up_to(self.lease.retry_period);
         loop {
             let sent = self.clock.now();
             if sent >= deadline {
                 return None;
             }
-            match self.store.claim(&request).await {
+            match self.store.claim(request).await {
+                // By now another may have claimed: this answer says nothing of the present.
+                Ok(_) if self.clock.now() >= sent.after(self.lease.renew_deadline) => {}
                 Ok(claim) => {
                     let claim = claim?;
-                    self.begin(&claim, gap);
+                    if claim.term <= request.seen {
+                        // A server that was away and is back knows this lease from before: its
+                        // term is spent, and a fresh lease gets a fresh one.
+                        self.store.release(&claim).await.ok();
+                        return None;
+                    }
+                    self.begin(&claim, request.gap);
                     return Some((claim, sent));
                 }
                 Err(error) => {
@@ -273,22 +317,26 @@ impl<D: Duties> Elector<D> {
                 clock: self.clock,
                 lease: self.lease,
                 leadership,
-                observer: &mut self.observer,
+                observer: &self.observer,
             };
             let keeping = keeper.keep(&mut self.announcements, &mut self.liveness, &self.shutdown);
             let mut performing = std::pin::pin!(self.duties.perform(leadership));
-            select! {
-                end = keeping => {
-                    if end == End::Deadline {
-                        leadership.wind_down();
-                        timeout(FAREWELL, performing).await.ok();
-                    }
-                    end
-                }
+            let end = select! {
+                biased;
+                end = keeping => end,
                 () = &mut performing => End::Released,
+            };
+            self.observer.stands_by();
+            if end == End::Deadline {
+                leadership.wind_down();
+                timeout(FAREWELL, performing).await.ok();
             }
+            end
         };
         report(end, leadership, began.elapsed());
+        if began.elapsed() >= self.lease.retry_period {
+            self.tries.reset();
+        }
         if matches!(end, End::Released | End::Fenced) {
             self.release(leadership).await;
         }
@@ -305,6 +353,7 @@ impl<D: Duties> Elector<D> {
             }
         };
         select! {
+            biased;
             () = giving_back => {}
             () = leadership.expired() => tracing::warn!("lease not released: it ends by itself"),
         }

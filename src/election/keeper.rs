@@ -13,7 +13,10 @@ use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::config::LeaseConfig;
 use crate::model::Announcement;
-use crate::store::{Renewal, Store};
+use crate::store::{Observation, Renewal, Store};
+
+/// The least that a wait between two renewals is shortened to.
+const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
 /// Why a leadership ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +52,7 @@ pub(super) struct Keeper<'a> {
     pub(super) clock: Clock,
     pub(super) lease: LeaseConfig,
     pub(super) leadership: &'a Leadership,
-    pub(super) observer: &'a mut Observer,
+    pub(super) observer: &'a Observer,
 }
 
 impl Keeper<'_> {
@@ -65,13 +68,14 @@ impl Keeper<'_> {
         let alive = liveness.id();
         let renewing = renew(store, clock, lease, leadership, observer, alive, &at_once);
         select! {
-            end = renewing => end,
+            biased;
             () = leadership.expired() => End::Deadline,
             refutation = leadership.refuted() => match refutation {
                 Refutation::Fenced => End::Fenced,
                 Refutation::OtherServer => End::OtherServer,
             },
-            () = listen(store, leadership, announcements, &at_once) => End::Fenced,
+            end = renewing => end,
+            () = listen(store, leadership, observer, announcements, &at_once) => End::Fenced,
             () = stay_alive(leadership, liveness, &at_once) => End::Lost,
             () = wind_down_on(leadership, shutdown) => End::Released,
         }
@@ -84,7 +88,7 @@ async fn renew(
     clock: Clock,
     lease: LeaseConfig,
     leadership: &Leadership,
-    observer: &mut Observer,
+    observer: &Observer,
     alive: uuid::Uuid,
     at_once: &Notify,
 ) -> End {
@@ -92,6 +96,7 @@ async fn renew(
     let mut last = Instant::now();
     loop {
         select! {
+            biased;
             () = sleep_until(last + lease.retry_period) => {}
             () = at_once.notified() => {}
         }
@@ -118,25 +123,37 @@ async fn renew(
                 Ok(Renewal::OtherServer) => return End::OtherServer,
                 Err(error) => {
                     observer.failed("renew the lease", &error);
-                    sleep(backoff.wait()).await;
+                    let left = leadership.deadline().since(clock.now());
+                    sleep(before_deadline(backoff.wait(), left)).await;
                 }
             }
         }
     }
 }
 
+/// Shortens a wait as the deadline comes near, so that a store that is back only just in time is
+/// asked in time.
+fn before_deadline(wait: Duration, left: Duration) -> Duration {
+    wait.min((left / 2).max(SHORTEST_WAIT))
+}
+
 /// Ends when another claim is in the record.
 async fn listen(
     store: &dyn Store,
     leadership: &Leadership,
+    observer: &Observer,
     announcements: &mut Announcements,
     at_once: &Notify,
 ) {
     loop {
         match announcements.next().await {
             Heard::Announcement(Announcement::Claimed { term, .. }) if term > leadership.term() => {
-                if is_superseded(store, leadership).await {
-                    return;
+                observer.saw_term(term);
+                match store.observe().await {
+                    Ok(observation) if is_superseded(leadership, &observation) => return,
+                    Ok(_) => {}
+                    // The record cannot be read: whether the lease is still held decides.
+                    Err(_) => at_once.notify_one(),
                 }
             }
             Heard::Announcement(_) => {}
@@ -146,10 +163,9 @@ async fn listen(
     }
 }
 
-/// Confirms an announcement by the record.
-async fn is_superseded(store: &dyn Store, leadership: &Leadership) -> bool {
-    let observation = store.observe().await;
-    let record = observation.ok().and_then(|observation| observation.record);
+/// Whether the record confirms that another has claimed.
+fn is_superseded(leadership: &Leadership, observation: &Observation) -> bool {
+    let record = observation.record.as_ref();
     record.is_some_and(|record| record.term > leadership.term())
 }
 

@@ -27,8 +27,8 @@ pub struct Leadership {
 struct Standing {
     /// Until when it goes on without another renewal.
     deadline: Moment,
-    /// Whether it waits for a renewal, having lost sight of the store.
-    in_doubt: bool,
+    /// When it last lost sight of the store, until a renewal sent after that.
+    doubted: Option<Moment>,
     /// Why the store no longer takes its publications.
     refuted: Option<Refutation>,
 }
@@ -52,7 +52,7 @@ struct StoreTime {
 impl Leadership {
     pub(super) fn new(claim: Claim, clock: Clock, deadline: Moment) -> Self {
         let store_time = StoreTime { ms: claim.now, at: Instant::now() };
-        let standing = Standing { deadline, in_doubt: false, refuted: None };
+        let standing = Standing { deadline, doubted: None, refuted: None };
         Self {
             claim,
             clock,
@@ -75,7 +75,9 @@ impl Leadership {
     /// Whether the lease is surely held now: no poll starts without.
     pub fn may_act(&self) -> bool {
         let standing = *self.standing.borrow();
-        !standing.in_doubt && standing.refuted.is_none() && self.clock.now() < standing.deadline
+        standing.doubted.is_none()
+            && standing.refuted.is_none()
+            && self.clock.now() < standing.deadline
     }
 
     /// Waits until [`Leadership::may_act`] holds, as it does again after a renewal.
@@ -126,19 +128,25 @@ impl Leadership {
         *self.store_time.lock() = StoreTime { ms: store_ms, at: Instant::now() };
         self.standing.send_modify(|standing| {
             standing.deadline = sent.after(renew_deadline);
-            standing.in_doubt = false;
+            standing.doubted = standing.doubted.filter(|doubted| sent < *doubted);
         });
     }
 
-    /// Lets nothing start until the next renewal.
+    /// Lets nothing start until a renewal that is sent from now on.
     pub(super) fn doubt(&self) {
-        self.standing.send_modify(|standing| standing.in_doubt = true);
+        let now = self.clock.now();
+        self.standing.send_modify(|standing| standing.doubted = Some(now));
+    }
+
+    /// Until when it goes on without another renewal.
+    pub(super) fn deadline(&self) -> Moment {
+        self.standing.borrow().deadline
     }
 
     /// Waits until the deadline has passed without a renewal.
     pub(super) async fn expired(&self) {
         loop {
-            let deadline = self.standing.borrow().deadline;
+            let deadline = self.deadline();
             let now = self.clock.now();
             if now >= deadline {
                 return;

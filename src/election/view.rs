@@ -1,9 +1,11 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use metrics::{counter, gauge};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::model::Record;
-use crate::store::{Claim, FailureKind, Observation, StoreError};
+use crate::store::{Claim, Observation, StoreError};
 
 /// What one replica sees of the election.
 #[derive(Clone, Debug, Default)]
@@ -15,7 +17,7 @@ pub struct View {
     /// Until when, as far as it knows, the lease is held; `None` when it is free.
     pub held_until: Option<Instant>,
     /// Why the store did not answer the last time; `None` once it has.
-    pub store_error: Option<String>,
+    pub store_error: Option<StoreError>,
     /// Whether the store has answered since the start.
     pub store_seen: bool,
 }
@@ -40,14 +42,12 @@ impl View {
 pub(super) struct Observer {
     view: watch::Sender<View>,
     /// The highest term seen; 0 before the first.
-    seen: u64,
-    /// How the store failed the last time.
-    failing: Option<FailureKind>,
+    seen: AtomicU64,
 }
 
 impl Observer {
     pub(super) fn new() -> Self {
-        Self { view: watch::Sender::default(), seen: 0, failing: None }
+        Self { view: watch::Sender::default(), seen: AtomicU64::new(0) }
     }
 
     pub(super) fn subscribe(&self) -> watch::Receiver<View> {
@@ -55,24 +55,24 @@ impl Observer {
     }
 
     pub(super) fn seen(&self) -> u64 {
-        self.seen
+        self.seen.load(Ordering::Relaxed)
     }
 
     /// Notes a term, wherever it was seen.
-    pub(super) fn saw_term(&mut self, term: u64) {
-        if term <= self.seen {
+    pub(super) fn saw_term(&self, term: u64) {
+        let known = self.seen.fetch_max(term, Ordering::Relaxed);
+        if term <= known {
             return;
         }
-        if self.seen > 0 {
+        if known > 0 {
             counter!("pollux_leader_changes_total").increment(1);
         }
-        self.seen = term;
         gauge!("pollux_term").set(term as f64);
     }
 
-    pub(super) fn observed(&mut self, observation: &Observation) {
+    pub(super) fn observed(&self, observation: &Observation) {
         if let Some(record) = &observation.record {
-            if record.term > self.seen && observation.held_for.is_some() {
+            if record.term > self.seen() && observation.held_for.is_some() {
                 tracing::info!(leader = record.replica, term = record.term, "standing by");
             }
             self.saw_term(record.term);
@@ -87,20 +87,19 @@ impl Observer {
     }
 
     /// Notes that the store did not answer; logs the first of such failures in a row, and those
-    /// that differ from the one before.
-    pub(super) fn failed(&mut self, doing: &str, error: &StoreError) {
-        let known = self.view.borrow().store_error.is_some() && self.failing == Some(error.kind);
-        self.failing = Some(error.kind);
-        if !known {
+    /// of another kind than the one before.
+    pub(super) fn failed(&self, doing: &str, error: &StoreError) {
+        let last = self.view.borrow().store_error.as_ref().map(|last| last.kind);
+        if last != Some(error.kind) {
             tracing::warn!(%error, kind = error.kind.as_str(), "cannot {doing}: trying on");
         } else {
             tracing::debug!(%error, kind = error.kind.as_str(), "still cannot {doing}");
         }
-        self.view.send_modify(|view| view.store_error = Some(error.to_string()));
+        self.view.send_modify(|view| view.store_error = Some(error.clone()));
         self.export();
     }
 
-    pub(super) fn leads(&mut self, claim: &Claim, record: Record) {
+    pub(super) fn leads(&self, claim: &Claim, record: Record) {
         self.saw_term(claim.term);
         self.view.send_modify(|view| {
             view.leading = Some(claim.term);
@@ -111,7 +110,7 @@ impl Observer {
         self.export();
     }
 
-    pub(super) fn held_until(&mut self, until: Instant) {
+    pub(super) fn held_until(&self, until: Instant) {
         self.view.send_modify(|view| {
             view.held_until = Some(until);
             view.store_error = None;
@@ -119,7 +118,7 @@ impl Observer {
         self.export();
     }
 
-    pub(super) fn stands_by(&mut self) {
+    pub(super) fn stands_by(&self) {
         self.view.send_modify(|view| view.leading = None);
         self.export();
     }

@@ -41,6 +41,15 @@ struct State {
     leadership: broadcast::Sender<Bytes>,
 }
 
+/// What one server knows of the leadership.
+#[cfg(test)]
+pub(crate) struct Server {
+    run_id: String,
+    lease: Option<Lease>,
+    record: Option<Record>,
+}
+
+#[cfg_attr(test, derive(Clone))]
 struct Lease {
     value: LeaseValue,
     until: Instant,
@@ -87,10 +96,41 @@ impl EmbeddedStore {
         Self { state: Arc::new(Mutex::new(State::new())) }
     }
 
-    /// Loses everything, as a Redis that restarts without persistence.
+    /// Loses everything but the time, as a Redis that restarts without persistence.
     #[cfg(test)]
     pub(crate) fn restart_empty(&self) {
-        *self.state.lock() = State::new();
+        let mut state = self.state.lock();
+        let fresh = State::new();
+        let clock = std::mem::replace(&mut *state, fresh).clock;
+        state.clock = clock;
+    }
+
+    /// Brings a server back as it was before another took its place.
+    #[cfg(test)]
+    pub(crate) fn fail_back(&self, to: Server) {
+        let mut state = self.state.lock();
+        state.run_id = to.run_id;
+        state.lease = to.lease;
+        state.record = to.record;
+        state.updates = broadcast::Sender::new(BACKLOG);
+        state.leadership = broadcast::Sender::new(BACKLOG);
+    }
+
+    /// The server as it is, for [`EmbeddedStore::fail_back`].
+    #[cfg(test)]
+    pub(crate) fn server(&self) -> Server {
+        let state = self.state.lock();
+        Server {
+            run_id: state.run_id.clone(),
+            lease: state.lease.clone(),
+            record: state.record.clone(),
+        }
+    }
+
+    /// Turns the server's clock back, as one that was set wrong.
+    #[cfg(test)]
+    pub(crate) fn turn_clock_back(&self, by: Duration) {
+        self.state.lock().clock.start_ms -= millis(by);
     }
 
     /// Goes on with the same data under another run id, as a promoted replica.

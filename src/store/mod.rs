@@ -174,6 +174,7 @@ impl Cause {
 
 /// A claim that took effect. Only a store makes one, and publishing needs one.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Claim {
     pub(in crate::store) lease: LeaseValue,
     pub(in crate::store) duration: Duration,

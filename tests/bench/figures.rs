@@ -6,6 +6,8 @@
 //! 2. the time from a changed answer of the backend to its receipt by a client;
 //! 3. the resident memory of idle replicas.
 
+#![allow(clippy::expect_used, reason = "a bench that cannot go on may as well stop")]
+
 #[path = "../common/mod.rs"]
 mod common;
 
