@@ -23,7 +23,7 @@ use crate::store::{EmbeddedStore, Presence, RedisStore, Store, StoreError};
 use crate::telemetry::{Recorder, UPKEEP};
 
 /// How often a replica says that it is there.
-const PRESENCE_EVERY: Duration = Duration::from_secs(10);
+pub const PRESENCE_EVERY: Duration = Duration::from_secs(10);
 
 /// What a replica does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,19 +2,16 @@
 
 use std::time::Duration;
 
+use super::table::table;
+use crate::app::PRESENCE_EVERY;
 use crate::config::{Config, LeaseConfig, format_duration};
+use crate::poller::BEAT;
 
 /// How many replicas the costs are stated for.
 pub const REPLICAS: u32 = 3;
 
 /// The hours of a month of 30 days, by which providers bill.
 pub const MONTH_HOURS: f64 = 720.0;
-
-/// How often each replica notes its presence, and the leader reads those of all.
-const PRESENCE: Duration = Duration::from_secs(10);
-
-/// How often at least the leader publishes: a beat, if there is nothing else.
-const BEAT: Duration = Duration::from_secs(1);
 
 /// How much later than the lease's end a standby holds it at the latest.
 const TAKEOVER: Duration = Duration::from_millis(100);
@@ -35,11 +32,10 @@ pub struct Costs {
 impl Costs {
     /// Reckons the costs of a cluster of `replicas` pollers.
     ///
-    /// Per leader: a renewal and a ping of its liveness connection each retry period, a beat each
-    /// second, a read of all presences each ten seconds; and, for `redis_commands_busy`, one
-    /// publication per poll. Per standby: one look at the lease each lease duration. Per replica:
-    /// its presence each ten seconds. Gateways add nothing but their subscription. Retries,
-    /// takeovers and redirects are left out. The embedded store costs no commands.
+    /// Per leader: a renewal each retry period and a beat; and, for `redis_commands_busy`, one
+    /// publication per poll. Per standby: a look at the lease shortly before each of its ends. Per
+    /// replica: its presence each ten seconds. Gateways add nothing but their subscription.
+    /// Retries, takeovers and redirects are left out. The embedded store costs no commands.
     pub fn of(config: &Config, replicas: u32) -> Self {
         let polls = config.endpoints.iter().map(|endpoint| per_hour(endpoint.every)).sum();
         if config.redis.is_none() {
@@ -49,11 +45,13 @@ impl Costs {
                 redis_commands_busy: 0.0,
             };
         }
-        let leader =
-            2.0 * per_hour(config.lease.retry_period) + per_hour(BEAT) + per_hour(PRESENCE);
-        let standby = per_hour(config.lease.duration);
+        let lease = config.lease;
+        let leader = per_hour(lease.retry_period) + per_hour(BEAT);
+        // What is left of the lease when a standby looks is its duration, or up to a retry period
+        // less.
+        let standby = per_hour(lease.duration - lease.retry_period);
         let standbys = f64::from(replicas.saturating_sub(1));
-        let idle = leader + standbys * standby + f64::from(replicas) * per_hour(PRESENCE);
+        let idle = leader + standbys * standby + f64::from(replicas) * per_hour(PRESENCE_EVERY);
         Self {
             backend_requests: polls,
             redis_commands_idle: idle,
@@ -158,30 +156,6 @@ fn costs(config: &Config) -> String {
     table(&[&heading, "per hour", "per 30 days"], &rows)
 }
 
-/// Rows in aligned columns, under a heading if there is one.
-fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
-    let heading: Vec<String> = heading.iter().map(|cell| (*cell).to_owned()).collect();
-    let lines = || std::iter::once(&heading).chain(rows).filter(|row| !row.is_empty());
-    let columns = lines().map(Vec::len).max().unwrap_or(0);
-    let width = |column| {
-        let cells = lines().filter_map(|row: &Vec<String>| row.get(column));
-        cells.map(|cell: &String| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let mut text = String::new();
-    for row in lines() {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            line.push_str(cell);
-            let missing = width.saturating_sub(cell.chars().count());
-            line.push_str(&" ".repeat(missing + 2));
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
-}
-
 /// A number rounded to the whole, in groups of three digits.
 fn grouped(number: f64) -> String {
     let digits = format!("{number:.0}");
@@ -238,8 +212,8 @@ a         1h     3s       3h           https://example.com/
 
 cost of 3 replicas                  per hour  per 30 days
 backend requests                    1,801     1,296,720
-Redis commands, nothing changes     13,440    9,676,800
-Redis commands, every poll changes  15,241    10,973,520
+Redis commands, nothing changes     10,120    7,286,400
+Redis commands, every poll changes  11,921    8,583,120
 ";
         assert_eq!(report(&config(&yaml)), expected);
     }
@@ -255,8 +229,8 @@ Redis commands, every poll changes  15,241    10,973,520
     fn costs_follow_the_intervals() {
         let yaml = format!("{EMBEDDED}redis: {{url: redis://h}}\nlease: {{retry_period: 500ms}}\n");
         let costs = Costs::of(&config(&yaml), 1);
-        // Renewals and pings 7,200 each, beats 3,600, presence 360 written and 360 read.
-        let idle = 18_720.0;
+        // Renewals 7,200, beats 4,000, presence 360.
+        let idle = 11_560.0;
         let expected = Costs {
             backend_requests: 1_801.0,
             redis_commands_idle: idle,

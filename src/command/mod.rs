@@ -3,6 +3,7 @@
 pub mod check;
 pub mod run;
 pub mod status;
+mod table;
 
 use std::io::{self, Write as _};
 

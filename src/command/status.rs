@@ -1,15 +1,15 @@
 //! `pollux status`: the cluster as one replica sees it.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use url::Url;
 
+use super::table::table;
 use super::{Failure, runtime};
 use crate::admin::{ClusterReport, EndpointReport};
 use crate::config::{Config, format_duration};
-use crate::store::TimelineEntry;
+use crate::store::{Presence, TimelineEntry};
 use crate::tls;
 
 /// How long a replica may take to answer; its store may be slow.
@@ -76,48 +76,51 @@ fn root_cause(error: &reqwest::Error) -> String {
 }
 
 fn describe(report: &ClusterReport) -> String {
-    let mut text = String::new();
-    let mut line = |name: &str, value: String| {
-        writeln!(text, "{name:<10}{value}").ok();
-    };
-    line("cluster", report.cluster.clone());
-    line(
-        "leader",
-        match &report.leader {
-            Some(leader) => format!(
-                "{} at {}, lease for {:.1} s",
-                leader.replica, leader.address, leader.lease_remaining
-            ),
-            None => "nobody".to_owned(),
-        },
-    );
-    line("term", report.term.map_or_else(|| "none yet".to_owned(), |term| term.to_string()));
-    line(
-        "store",
-        match &report.store.error {
-            None => report.store.kind.clone(),
-            Some(error) => format!("{} does not answer: {error}", report.store.kind),
-        },
-    );
-    let leader = report.leader.as_ref().map(|leader| leader.replica.as_str());
-    let replicas = report.replicas.iter().map(|replica| {
-        let standing = match (leader == Some(&*replica.replica), &*replica.role) {
-            (true, _) => "leader",
-            (false, "gateway") => "",
-            (false, _) => "standby",
-        };
-        [&replica.replica, standing, &replica.role, &replica.version, &replica.address]
-            .map(|cell| cell.to_owned())
-            .to_vec()
-    });
-    table(&mut text, &["REPLICA", "", "ROLE", "VERSION", "ADDRESS"], replicas);
+    let mut sections = vec![table(&[], &overview(report)), replicas(report)];
     if let Some(endpoints) = &report.endpoints {
-        let head = ["ENDPOINT", "VERSION", "AGE", "", "EVERY", "SIZE"];
-        table(&mut text, &head, endpoints.iter().map(endpoint_row));
+        let rows: Vec<_> = endpoints.iter().map(endpoint_row).collect();
+        sections.push(table(&["ENDPOINT", "VERSION", "AGE", "", "EVERY", "SIZE"], &rows));
     }
-    let changes = report.timeline.iter().take(CHANGES).map(change_row);
-    table(&mut text, &["CHANGE", "REPLICA", "TERM", "CAUSE", "GAP"], changes);
-    text
+    let changes: Vec<_> = report.timeline.iter().take(CHANGES).map(change_row).collect();
+    if !changes.is_empty() {
+        sections.push(table(&["CHANGE", "", "REPLICA", "TERM", "CAUSE", "GAP"], &changes));
+    }
+    sections.join("\n")
+}
+
+fn overview(report: &ClusterReport) -> Vec<Vec<String>> {
+    let leader = report.leader.as_ref().map(|leader| {
+        let remaining = leader.lease_remaining;
+        format!("{} at {}, lease for {remaining:.1} s", leader.replica, leader.address)
+    });
+    let store = match &report.store.error {
+        None => report.store.kind.clone(),
+        Some(error) => format!("{} does not answer: {error}", report.store.kind),
+    };
+    [
+        ("cluster", report.cluster.clone()),
+        ("leader", leader.unwrap_or_else(|| "nobody".to_owned())),
+        ("term", report.term.map_or_else(|| "none yet".to_owned(), |term| term.to_string())),
+        ("store", store),
+    ]
+    .map(|(name, value)| vec![name.to_owned(), value])
+    .to_vec()
+}
+
+fn replicas(report: &ClusterReport) -> String {
+    let leader = report.leader.as_ref().map(|leader| leader.replica.as_str());
+    let row = |replica: &Presence| {
+        let standing = match &*replica.role {
+            _ if leader == Some(&*replica.replica) => "leader",
+            "gateway" => "",
+            _ => "standby",
+        };
+        [&*replica.replica, standing, &*replica.role, &*replica.version, &*replica.address]
+            .map(str::to_owned)
+            .to_vec()
+    };
+    let rows: Vec<_> = report.replicas.iter().map(row).collect();
+    table(&["REPLICA", "", "ROLE", "VERSION", "ADDRESS"], &rows)
 }
 
 fn endpoint_row(endpoint: &EndpointReport) -> Vec<String> {
@@ -135,29 +138,11 @@ fn endpoint_row(endpoint: &EndpointReport) -> Vec<String> {
 fn change_row(entry: &TimelineEntry) -> Vec<String> {
     let at = std::time::UNIX_EPOCH + Duration::from_millis(entry.at);
     vec![
-        format!("{} {}", humantime::format_rfc3339_millis(at), entry.event),
+        humantime::format_rfc3339_millis(at).to_string(),
+        entry.event.clone(),
         entry.replica.clone(),
         entry.term.to_string(),
         entry.cause.clone(),
         if entry.event == "claimed" { format!("{} ms", entry.gap) } else { String::new() },
     ]
-}
-
-/// Writes rows in columns as wide as their widest cell, under a head.
-fn table(text: &mut String, head: &[&str], rows: impl Iterator<Item = Vec<String>>) {
-    let head: Vec<String> = head.iter().map(|&cell| cell.to_owned()).collect();
-    let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
-    if rows.len() == 1 {
-        return;
-    }
-    let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
-    };
-    let widths: Vec<usize> = (0..rows[0].len()).map(|column| width(column).unwrap_or(0)).collect();
-    text.push('\n');
-    for row in &rows {
-        let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        writeln!(text, "{}", cells.join("  ").trim_end()).ok();
-    }
 }

@@ -20,9 +20,9 @@ const SILENCE: Duration = Duration::from_secs(3);
 /// The longest wait from one try to subscribe to the next.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// How often ages are compared with their limits.
-const TICK: Duration = Duration::from_millis(250);
+const TICK: Duration = Duration::from_millis(50);
 /// How many ticks pass from one update of the gauges to the next.
-const TICKS_PER_GAUGES: u32 = 4;
+const TICKS_PER_GAUGES: u32 = 20;
 
 /// Why the store has to be read again.
 #[derive(Debug)]

@@ -19,4 +19,5 @@ pub use change::content_hash;
 pub use duties::Poller;
 pub use failure::{PollFailure, PollFailureKind};
 pub use fetch::{Fetched, Fetcher, FetcherError, Validators};
+pub use publisher::BEAT;
 pub use schedule::{Due, Overdue, Schedule, catch_up, steady_rate};

@@ -12,8 +12,9 @@ use crate::election::{Leadership, Refutation};
 use crate::model::{Beat, Publication, Version};
 use crate::store::{Batch, BatchItem, PollState, Published, Standing, Store};
 
-/// The time from one beat to the next. Gateways rely on at least one a second.
-const BEAT: Duration = Duration::from_millis(950);
+/// The time from one beat to the next. A check that a beat tells of is this old at the most, which
+/// leaves gateways a tenth of the second within which they promise to tell what is stale.
+pub const BEAT: Duration = Duration::from_millis(900);
 /// The longest wait between two tries to publish the same batch.
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
 

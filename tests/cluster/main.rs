@@ -1,5 +1,7 @@
 //! Three replicas as processes, on a real Redis, polling a real nginx, read by real clients.
 
+#![allow(clippy::expect_used, reason = "a test that cannot go on may as well stop")]
+
 #[path = "../common/mod.rs"]
 mod common;
 

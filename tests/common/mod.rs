@@ -1,5 +1,6 @@
 //! Real servers, real processes and real clients for the tests.
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
+#![allow(clippy::expect_used, reason = "a test that cannot go on may as well stop")]
 
 pub mod client;
 pub mod nginx;
