@@ -1,9 +1,8 @@
 //! `pollux demo`: a cluster in one process, with a page to watch it and a way to crash its leader.
 //!
-//! A sample [`backend`] changes its data, three [`replicas`] compete for polling it, one gateway
-//! serves what the leader publishes, and simulated [`readers`] follow it. All of it is the code of
-//! `pollux run` over loopback, but for the store, which is the embedded one. [`state`] gathers
-//! what the [`page`] shows.
+//! A sample backend changes its data, three replicas compete for polling it, one gateway serves
+//! what the leader publishes, and simulated readers follow it. All of it is the code of
+//! `pollux run` over loopback, but for the store, which is the embedded one.
 
 mod backend;
 mod cluster;

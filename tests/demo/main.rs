@@ -1,5 +1,11 @@
 //! `pollux demo`, as a newcomer runs it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "the exemption for tests does not reach their helpers"
+)]
+
 mod page;
 mod process;
 
@@ -185,10 +191,14 @@ async fn another_website_cannot_press_the_buttons() {
 }
 
 #[tokio::test]
-async fn ctrl_c_ends_it_with_status_0_a_free_port_and_nothing_to_complain_of() {
+async fn ctrl_c_ends_it_with_status_0_a_free_port_and_no_complaint() {
     let demo = Demo::start().await;
     let visitor = Visitor::of(&demo);
     visitor.state(|state| led(state) && all_served(state)).await;
+    let _open = (
+        visitor.get("/demo/events").await,
+        visitor.get("/v1/stream?endpoint=prices").await,
+    );
     let host = demo.host().to_owned();
     let ended = demo.interrupt().await;
     assert_eq!((ended.status, ended.stderr.as_str()), (Some(0), ""));

@@ -2,7 +2,7 @@
 
 const SECONDS = 60;
 const LEFT = 76;
-const RIGHT = 548;
+const RIGHT = 534;
 const TOP = 14;
 const BOTTOM = 200;
 const LARGEST = 10000;

@@ -188,6 +188,8 @@ function showSnapshot(publication) {
 
 // --- Load
 
+const COUNTS = [...byId("readers").querySelectorAll("input")].map((input) => Number(input.value));
+
 function showLoad({ backend, readers }) {
   setText(byId("requests-rate"), rate(backend.rate));
   setText(byId("requests-total"),
@@ -197,8 +199,9 @@ function showLoad({ backend, readers }) {
     `${whole(readers.reads)} so far, by ${whole(readers.clients)} clients`);
   setText(byId("without-rate"), rate(backend.rate_without));
   setText(byId("without-why"), "if each client polled as often itself");
+  const all = Math.max(...COUNTS);
+  setText(byId("room"), readers.room < all ? `: open files allow ${readers.room}` : "");
   for (const input of byId("readers").elements) {
-    if (input.name !== "readers") continue;
     input.disabled = Number(input.value) > readers.room;
     if (!choosing) input.checked = Number(input.value) === readers.wanted;
   }
