@@ -4,9 +4,8 @@ use super::{Failure, print, runtime, shutdown_on_signal};
 use crate::demo::{Demo, DemoError};
 use crate::telemetry;
 
-/// Only what went wrong, so that the address stands out. That the embedded store has no
-/// redundancy, which each replica warns of, is what the demo is.
-const LOGGED: &str = "warn,pollux::app=error";
+/// Only what went wrong, so that the address stands out.
+const LOGGED: &str = "warn";
 
 /// Runs the demo on a port of this machine, 0 for any free one, until SIGTERM or SIGINT.
 ///
