@@ -1,0 +1,32 @@
+//! `pollux demo`: everything in one process, with a page to watch.
+
+use super::{Failure, print, runtime, shutdown_on_signal};
+use crate::demo::{Demo, DemoError};
+use crate::telemetry;
+
+/// Only what went wrong, so that the address stands out.
+const LOGGED: &str = "warn";
+
+/// Runs the demo on a port of this machine, 0 for any free one, until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When the port cannot be listened on.
+pub fn run(port: u16) -> Result<(), Failure> {
+    telemetry::install_log_of(LOGGED);
+    runtime()?.block_on(async {
+        let failed = |error: DemoError| Failure::Other(error.to_string());
+        let shutdown = shutdown_on_signal()?;
+        let demo = Demo::open(port, shutdown).await.map_err(failed)?;
+        print(&welcome(&format!("http://{}", demo.address())))?;
+        demo.run().await.map_err(failed)
+    })
+}
+
+fn welcome(address: &str) -> String {
+    format!(
+        "\n  Pollux demo\n\n  Open  {address}\n\n  \
+         A sample backend, three replicas and a gateway run in this process.\n  \
+         Crash the leader on the page, and watch another replica take over.\n  \
+         Ctrl-C ends it.\n\n"
+    )
+}
