@@ -1,6 +1,7 @@
 //! Puts the parts of one replica together, runs them, and drains them.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -112,7 +113,13 @@ impl App {
     pub async fn new(config: Config, role: Role) -> Result<Self, AppError> {
         let (store, clock): (Arc<dyn Store>, _) = match &config.redis {
             Some(redis) => (Arc::new(RedisStore::new(&config.cluster, redis)?), Clock::Boot),
-            None => (Arc::new(EmbeddedStore::new()), Clock::Process),
+            None => {
+                tracing::warn!(
+                    "no redis is configured: the embedded store serves this process alone, \
+                     without redundancy; set redis.url to run replicas"
+                );
+                (Arc::new(EmbeddedStore::new()), Clock::Process)
+            }
         };
         Self::with_store(config, role, store, clock).await
     }
@@ -122,7 +129,7 @@ impl App {
     /// # Errors
     /// When an address cannot be listened on.
     pub async fn with_store(
-        config: Config,
+        mut config: Config,
         role: Role,
         store: Arc<dyn Store>,
         clock: Clock,
@@ -131,8 +138,12 @@ impl App {
             true => Some(http::bind(config.gateway.listen, "gateway.listen").await?),
             false => None,
         };
+        let admin = http::bind(config.admin.listen, "admin.listen").await?;
+        if let Ok(bound) = admin.local_addr() {
+            config.address = with_port(&config.address, bound.port());
+        }
         Ok(Self {
-            admin: http::bind(config.admin.listen, "admin.listen").await?,
+            admin,
             hub: gateway.as_ref().map(|_| Hub::new(&config.endpoints)),
             gateway,
             config: Arc::new(config),
@@ -159,6 +170,11 @@ impl App {
     /// The gateway's snapshots, on a replica that serves.
     pub fn hub(&self) -> Option<Arc<Hub>> {
         self.hub.clone()
+    }
+
+    /// Where the gateway listens, on a replica that serves.
+    pub fn gateway_address(&self) -> Option<SocketAddr> {
+        self.gateway.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
     /// Runs until `shutdown`; then hands over, ends streams, and returns within the drain time.
@@ -275,12 +291,14 @@ impl App {
             admin = address(&self.admin),
             "pollux starts"
         );
-        if self.config.redis.is_none() {
-            tracing::warn!(
-                "no redis is configured: the embedded store serves this process alone, without \
-                 redundancy; set redis.url to run replicas"
-            );
-        }
+    }
+}
+
+/// An address that names port 0, which any free one was taken for, with that one instead.
+fn with_port(address: &str, bound: u16) -> String {
+    match address.strip_suffix(":0") {
+        Some(host) => format!("{host}:{bound}"),
+        None => address.to_owned(),
     }
 }
 

@@ -16,6 +16,7 @@ pub mod backoff;
 pub mod clock;
 pub mod command;
 pub mod config;
+pub mod demo;
 pub mod election;
 pub mod gateway;
 pub mod http;

@@ -29,6 +29,12 @@ enum Command {
         #[arg(long, value_name = "ROLE", default_value_t)]
         role: Role,
     },
+    /// Watch it work: a sample backend, three replicas and a gateway in one process, with a page
+    Demo {
+        /// The port of the page, on this machine alone; 0 takes any free one
+        #[arg(long, default_value_t = 8080)]
+        port: u16,
+    },
     /// Read and check a configuration; print what would run and what it would cost
     Check {
         #[command(flatten)]
@@ -74,6 +80,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run { config, role } => command::run::run(config.load()?, role),
+        Command::Demo { port } => command::demo::run(port),
         Command::Check { config } => command::print(&command::check::report(&config.load()?)),
         Command::Status { config, url, json } => {
             let url = match config {

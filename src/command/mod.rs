@@ -1,6 +1,7 @@
 //! What the command line does, a module for each command.
 
 pub mod check;
+pub mod demo;
 pub mod run;
 pub mod status;
 mod table;

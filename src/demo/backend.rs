@@ -57,18 +57,13 @@ impl Backend {
 
     /// What it has had to do so far.
     pub(super) fn load(&self) -> Load {
-        Load {
-            requests: self.requests.load(Relaxed),
-            unchanged: self.unchanged.load(Relaxed),
-        }
+        Load { requests: self.requests.load(Relaxed), unchanged: self.unchanged.load(Relaxed) }
     }
 }
 
 /// The backend's routes.
 pub(super) fn router(backend: Arc<Backend>) -> Router {
-    Router::new()
-        .route("/{name}", get(answer))
-        .with_state(backend)
+    Router::new().route("/{name}", get(answer)).with_state(backend)
 }
 
 async fn answer(
@@ -98,10 +93,7 @@ mod tests {
     use super::*;
 
     async fn ask(backend: &Arc<Backend>, tag: Option<HeaderValue>) -> Response {
-        let headers = tag
-            .map(|tag| (header::IF_NONE_MATCH, tag))
-            .into_iter()
-            .collect();
+        let headers = tag.map(|tag| (header::IF_NONE_MATCH, tag)).into_iter().collect();
         answer(State(Arc::clone(backend)), Path("status".into()), headers).await
     }
 
@@ -112,12 +104,6 @@ mod tests {
         assert_eq!(first.status(), StatusCode::OK);
         let again = ask(&backend, first.headers().get(header::ETAG).cloned()).await;
         assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
-        assert_eq!(
-            backend.load(),
-            Load {
-                requests: 2,
-                unchanged: 1
-            }
-        );
+        assert_eq!(backend.load(), Load { requests: 2, unchanged: 1 });
     }
 }

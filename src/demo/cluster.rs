@@ -73,10 +73,7 @@ pub(super) fn config(
         lease: LEASE,
         history: 0,
         endpoints,
-        gateway: GatewayConfig {
-            listen,
-            max_streams: MOST_STREAMS,
-        },
+        gateway: GatewayConfig { listen, max_streams: MOST_STREAMS },
         admin: AdminConfig { listen: ANY_PORT },
         drain: DRAIN,
     })

@@ -49,9 +49,8 @@ pub(super) fn tell(timeline: &[TimelineEntry], crashes: &[Crash]) -> Vec<Change>
     let mut ended = None;
     for change in &mut changes {
         if change.event == "claimed" {
-            change.without_leader = ended
-                .take()
-                .map(|ended| change.at.saturating_sub(ended) as f64 / 1000.0);
+            change.without_leader =
+                ended.take().map(|ended| change.at.saturating_sub(ended) as f64 / 1000.0);
         } else {
             ended = ended.or(Some(change.at));
         }
@@ -79,41 +78,21 @@ mod tests {
     #[test]
     fn a_claim_tells_for_how_long_nobody_led() {
         let timeline = [claimed(9500, "b", 8), claimed(1000, "a", 7)];
-        let crashes = [Crash {
-            at: 8000,
-            replica: "a".into(),
-            term: 7,
-        }];
+        let crashes = [Crash { at: 8000, replica: "a".into(), term: 7 }];
         let story = tell(&timeline, &crashes);
         let told: Vec<_> = story
             .iter()
-            .map(|change| {
-                (
-                    change.event.as_str(),
-                    change.replica.as_str(),
-                    change.without_leader,
-                )
-            })
+            .map(|change| (change.event.as_str(), change.replica.as_str(), change.without_leader))
             .collect();
-        let expected = [
-            ("claimed", "b", Some(1.5)),
-            ("crashed", "a", None),
-            ("claimed", "a", None),
-        ];
+        let expected =
+            [("claimed", "b", Some(1.5)), ("crashed", "a", None), ("claimed", "a", None)];
         assert_eq!(told, expected);
     }
 
     #[test]
     fn a_crash_within_the_claims_millisecond_follows_it() {
-        let crashes = [Crash {
-            at: 1000,
-            replica: "a".into(),
-            term: 7,
-        }];
+        let crashes = [Crash { at: 1000, replica: "a".into(), term: 7 }];
         let story = tell(&[claimed(1000, "a", 7)], &crashes);
-        assert_eq!(
-            story.first().map(|change| change.event.as_str()),
-            Some("crashed")
-        );
+        assert_eq!(story.first().map(|change| change.event.as_str()), Some("crashed"));
     }
 }

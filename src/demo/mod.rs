@@ -91,21 +91,14 @@ impl Demo {
 
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let config = cluster::config(cluster::GATEWAY, listen, endpoints.clone())?;
-        let gateway = App::with_store(
-            config,
-            Role::Gateway,
-            Arc::new(store.clone()),
-            Clock::Process,
-        )
-        .await
-        .map_err(naming_port)?;
+        let gateway =
+            App::with_store(config, Role::Gateway, Arc::new(store.clone()), Clock::Process)
+                .await
+                .map_err(naming_port)?;
         let address = gateway.gateway_address().unwrap_or(listen);
         let hub = gateway.hub().unwrap_or_else(|| Hub::new(&endpoints));
 
-        let names = endpoints
-            .iter()
-            .map(|endpoint| endpoint.name.clone())
-            .collect();
+        let names = endpoints.iter().map(|endpoint| endpoint.name.clone()).collect();
         let readers = Readers::new(address, names, open_files::room_for_readers());
         let readers = Arc::new(readers.starting_with(READERS));
         let replicas = Arc::new(Replicas::new(store.clone(), endpoints)?);
@@ -149,12 +142,7 @@ impl Demo {
         let polled = CancellationToken::new();
         let mut supports = JoinSet::new();
         let routes = backend::router(Arc::clone(&self.backend));
-        supports.spawn(http::serve(
-            self.backend_listener,
-            routes,
-            FAREWELL,
-            polled.clone(),
-        ));
+        supports.spawn(http::serve(self.backend_listener, routes, FAREWELL, polled.clone()));
         let (backend, changing) = (self.backend, polled.clone());
         supports.spawn(async move { backend.change(changing).await });
         supports.spawn(self.observer.run(polled.clone()));
@@ -171,11 +159,7 @@ impl Demo {
             ended??;
         }
         polled.cancel();
-        timeout(FAREWELL, async {
-            while supports.join_next().await.is_some() {}
-        })
-        .await
-        .ok();
+        timeout(FAREWELL, async { while supports.join_next().await.is_some() {} }).await.ok();
         Ok(())
     }
 }

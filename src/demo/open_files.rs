@@ -17,10 +17,7 @@ pub(super) fn room_for_readers() -> usize {
     let enough = |open: Option<u64>| open.is_none_or(|open| open >= needed);
     if !enough(limit.current) {
         let current = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
-        let raised = Rlimit {
-            current: Some(current),
-            maximum: limit.maximum,
-        };
+        let raised = Rlimit { current: Some(current), maximum: limit.maximum };
         if let Err(error) = setrlimit(Resource::Nofile, raised) {
             tracing::debug!(%error, "cannot raise the limit of open files");
         }

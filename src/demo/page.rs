@@ -41,22 +41,10 @@ pub(super) struct PageState {
 pub(super) fn router(state: PageState) -> Router {
     Router::new()
         .route("/", get(file("text/html", include_str!("page/page.html"))))
-        .route(
-            "/demo/page.css",
-            get(file("text/css", include_str!("page/page.css"))),
-        )
-        .route(
-            "/demo/page.js",
-            get(file("text/javascript", include_str!("page/page.js"))),
-        )
-        .route(
-            "/demo/chart.js",
-            get(file("text/javascript", include_str!("page/chart.js"))),
-        )
-        .route(
-            "/demo/icon.svg",
-            get(file("image/svg+xml", include_str!("page/icon.svg"))),
-        )
+        .route("/demo/page.css", get(file("text/css", include_str!("page/page.css"))))
+        .route("/demo/page.js", get(file("text/javascript", include_str!("page/page.js"))))
+        .route("/demo/chart.js", get(file("text/javascript", include_str!("page/chart.js"))))
+        .route("/demo/icon.svg", get(file("image/svg+xml", include_str!("page/icon.svg"))))
         .route("/demo/events", get(events))
         .route("/demo/crash", post(crash))
         .route("/demo/readers", post(set_readers))
@@ -75,18 +63,9 @@ fn file(
         let headers = [
             (header::CONTENT_TYPE, kind.clone()),
             (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-            (
-                header::CONTENT_SECURITY_POLICY,
-                HeaderValue::from_static(POLICY),
-            ),
-            (
-                header::X_CONTENT_TYPE_OPTIONS,
-                HeaderValue::from_static("nosniff"),
-            ),
-            (
-                header::REFERRER_POLICY,
-                HeaderValue::from_static("no-referrer"),
-            ),
+            (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
+            (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+            (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
         ];
         std::future::ready((headers, text).into_response())
     }
@@ -121,17 +100,9 @@ fn frame(json: &[u8]) -> Bytes {
 /// `POST /demo/crash`: crashes the leader.
 async fn crash(State(state): State<PageState>, headers: HeaderMap) -> Result<Json<Crash>, Problem> {
     same_site(&headers)?;
-    state
-        .replicas
-        .crash_leader()
-        .await
-        .map(Json)
-        .ok_or_else(|| {
-            Problem::new(
-                StatusCode::CONFLICT,
-                "nobody leads just now: wait for the takeover",
-            )
-        })
+    state.replicas.crash_leader().await.map(Json).ok_or_else(|| {
+        Problem::new(StatusCode::CONFLICT, "nobody leads just now: wait for the takeover")
+    })
 }
 
 #[derive(Deserialize)]
@@ -155,9 +126,7 @@ async fn set_readers(
     same_site(&headers)?;
     let wanted = wanted.ok().map(|Query(wanted)| wanted.count);
     match wanted.filter(|count| *count <= readers::MOST) {
-        Some(count) => Ok(Json(Granted {
-            count: state.readers.want(count),
-        })),
+        Some(count) => Ok(Json(Granted { count: state.readers.want(count) })),
         None => Err(Problem::bad_request(format!(
             "expected ?count=N with a whole number from 0 to {}",
             readers::MOST

@@ -19,22 +19,14 @@ impl Rate {
     /// Notes the count at a moment; returns the rate per second up to there.
     pub(super) fn note(&mut self, now: Instant, count: u64) -> f64 {
         self.samples.push_back((now, count));
-        while self
-            .samples
-            .get(1)
-            .is_some_and(|(second, _)| now - *second >= WINDOW)
-        {
+        while self.samples.get(1).is_some_and(|(second, _)| now - *second >= WINDOW) {
             self.samples.pop_front();
         }
         let Some((since, from)) = self.samples.front() else {
             return 0.0;
         };
         let seconds = (now - *since).as_secs_f64();
-        if seconds > 0.0 {
-            count.saturating_sub(*from) as f64 / seconds
-        } else {
-            0.0
-        }
+        if seconds > 0.0 { count.saturating_sub(*from) as f64 / seconds } else { 0.0 }
     }
 }
 

@@ -33,10 +33,7 @@ pub(super) struct Readers {
 impl Readers {
     /// Clients of the gateway at `address`, at most `room`.
     pub(super) fn new(address: SocketAddr, endpoints: Vec<EndpointName>, room: usize) -> Self {
-        let query: Vec<_> = endpoints
-            .iter()
-            .map(|name| format!("endpoint={name}"))
-            .collect();
+        let query: Vec<_> = endpoints.iter().map(|name| format!("endpoint={name}")).collect();
         let query = query.join("&");
         Self {
             address,

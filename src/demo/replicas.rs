@@ -75,15 +75,8 @@ impl Replicas {
             let status = Mutex::new(Status::Running(CancellationToken::new()));
             Ok(Arc::new(Replica { config, status }))
         };
-        let replicas = REPLICAS
-            .into_iter()
-            .map(replica)
-            .collect::<Result<_, DemoError>>()?;
-        Ok(Self {
-            store,
-            replicas,
-            crashes: Mutex::default(),
-        })
+        let replicas = REPLICAS.into_iter().map(replica).collect::<Result<_, DemoError>>()?;
+        Ok(Self { store, replicas, crashes: Mutex::default() })
     }
 
     /// Starts them all, to hand over and end on `shutdown`.
@@ -102,18 +95,11 @@ impl Replicas {
         let survey = self.store.survey().await.ok()?;
         survey.observation.held_for?;
         let record = survey.observation.record?;
-        let leader = self
-            .replicas
-            .iter()
-            .find(|replica| replica.name() == record.replica)?;
+        let leader = self.replicas.iter().find(|replica| replica.name() == record.replica)?;
         if !leader.crash(record.term) {
             return None;
         }
-        let crash = Crash {
-            at: survey.now,
-            replica: record.replica,
-            term: record.term,
-        };
+        let crash = Crash { at: survey.now, replica: record.replica, term: record.term };
         let mut crashes = self.crashes.lock();
         crashes.push_front(crash.clone());
         crashes.truncate(CRASHES);
@@ -127,9 +113,7 @@ impl Replicas {
 
     /// What each replica is doing, by name.
     pub(super) fn statuses(&self) -> impl Iterator<Item = (&str, Status)> {
-        self.replicas
-            .iter()
-            .map(|replica| (replica.name(), replica.status.lock().clone()))
+        self.replicas.iter().map(|replica| (replica.name(), replica.status.lock().clone()))
     }
 }
 
@@ -147,24 +131,13 @@ impl Replica {
         loop {
             let life = self.begin();
             let config = self.config.clone();
-            let app = App::with_store(
-                config,
-                Role::Poller,
-                Arc::new(store.clone()),
-                Clock::Process,
-            );
+            let app =
+                App::with_store(config, Role::Poller, Arc::new(store.clone()), Clock::Process);
             // Dropped where it stands, as SIGKILL would end it: nothing is released or handed over.
-            if let Some(ended) = life
-                .run_until_cancelled(app.await?.run(shutdown.clone()))
-                .await
-            {
+            if let Some(ended) = life.run_until_cancelled(app.await?.run(shutdown.clone())).await {
                 return ended;
             }
-            if shutdown
-                .run_until_cancelled(self.recover(&store))
-                .await
-                .is_none()
-            {
+            if shutdown.run_until_cancelled(self.recover(&store)).await.is_none() {
                 return Ok(());
             }
         }
@@ -183,10 +156,7 @@ impl Replica {
             return false;
         };
         life.cancel();
-        *status = Status::Crashed {
-            term,
-            back_at: None,
-        };
+        *status = Status::Crashed { term, back_at: None };
         true
     }
 
@@ -204,9 +174,7 @@ impl Replica {
     async fn succeeded(&self, store: &EmbeddedStore) {
         loop {
             let observation = store.observe().await.ok();
-            let newest = observation
-                .and_then(|seen| seen.record)
-                .map(|record| record.term);
+            let newest = observation.and_then(|seen| seen.record).map(|record| record.term);
             match &*self.status.lock() {
                 Status::Crashed { term, .. } if newest <= Some(*term) => {}
                 _ => return,

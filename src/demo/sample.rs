@@ -15,28 +15,15 @@ const STEPS_PER_WEATHER: u64 = 6;
 const STEPS_PER_STATUS: u64 = 60;
 
 /// What is traded, and the price around which it moves.
-const INSTRUMENTS: [(&str, f64); 4] = [
-    ("Copper", 9214.0),
-    ("Cocoa", 6480.0),
-    ("Coffee", 3875.0),
-    ("Wheat", 231.5),
-];
-const DESTINATIONS: [&str; 6] = [
-    "Harbour",
-    "Old Town",
-    "Observatory",
-    "Lakeside",
-    "University",
-    "Airport",
-];
+const INSTRUMENTS: [(&str, f64); 4] =
+    [("Copper", 9214.0), ("Cocoa", 6480.0), ("Coffee", 3875.0), ("Wheat", 231.5)];
+const DESTINATIONS: [&str; 6] =
+    ["Harbour", "Old Town", "Observatory", "Lakeside", "University", "Airport"];
 const ROWS: usize = 5;
 const NOTICES: [(&str, &str); 3] = [
     ("normal", "All lines run as planned."),
     ("works", "Line 4: track works, trams turn at Lakeside."),
-    (
-        "crowded",
-        "Regatta at the harbour: lines 1 and 2 are crowded.",
-    ),
+    ("crowded", "Regatta at the harbour: lines 1 and 2 are crowded."),
 ];
 
 /// The backend's data at one moment.
@@ -100,11 +87,7 @@ struct Status {
 impl Sample {
     /// Data to start with.
     pub(super) fn new(mut random: Rng) -> Self {
-        let price = |(name, price)| Instrument {
-            name,
-            price,
-            change: 0.0,
-        };
+        let price = |(name, price)| Instrument { name, price, change: 0.0 };
         let mut departures = Vec::with_capacity(ROWS);
         while departures.len() < ROWS {
             departures.push(Departure::after(departures.last(), &mut random));
@@ -140,14 +123,10 @@ impl Sample {
     /// The JSON document of a name; `None` for a name that is none.
     pub(super) fn body(&self, name: &str) -> Option<Vec<u8>> {
         let body = match name {
-            PRICES => serde_json::to_vec(&Prices {
-                unit: "credits/t",
-                instruments: &self.prices,
-            }),
-            DEPARTURES => serde_json::to_vec(&Board {
-                stop: "Central",
-                departures: &self.departures,
-            }),
+            PRICES => serde_json::to_vec(&Prices { unit: "credits/t", instruments: &self.prices }),
+            DEPARTURES => {
+                serde_json::to_vec(&Board { stop: "Central", departures: &self.departures })
+            }
             WEATHER => serde_json::to_vec(&self.weather),
             STATUS => serde_json::to_vec(&self.status()),
             _ => return None,
@@ -157,9 +136,7 @@ impl Sample {
 
     fn status(&self) -> Status {
         let turn = self.steps / STEPS_PER_STATUS % NOTICES.len() as u64;
-        let notice = usize::try_from(turn)
-            .ok()
-            .and_then(|turn| NOTICES.get(turn));
+        let notice = usize::try_from(turn).ok().and_then(|turn| NOTICES.get(turn));
         let (status, message) = notice.copied().unwrap_or(("normal", ""));
         Status { status, message }
     }
@@ -192,27 +169,15 @@ impl Departure {
         let line = random.u8(1..=6);
         let minutes = last.map_or(0, |last| last.minutes) + random.u32(1..=4);
         let late = random.u8(..5) == 0;
-        let destination = DESTINATIONS
-            .get(usize::from(line - 1))
-            .copied()
-            .unwrap_or("Central");
-        Self {
-            line,
-            destination,
-            platform: line.div_ceil(2),
-            minutes,
-            late,
-        }
+        let destination = DESTINATIONS.get(usize::from(line - 1)).copied().unwrap_or("Central");
+        Self { line, destination, platform: line.div_ceil(2), minutes, late }
     }
 }
 
 impl Weather {
     fn step(&mut self, random: &mut Rng) {
         let mut walk = |value: f64, by: f64, least: f64, most: f64| {
-            round(
-                (value + by * (2.0 * random.f64() - 1.0)).clamp(least, most),
-                10.0,
-            )
+            round((value + by * (2.0 * random.f64() - 1.0)).clamp(least, most), 10.0)
         };
         self.temperature = walk(self.temperature, 0.4, -4.0, 31.0);
         self.wind = walk(self.wind, 1.5, 0.0, 70.0);
@@ -261,24 +226,10 @@ mod tests {
         let mut sample = sample();
         for _ in 0..2 * 24 * 3600 {
             sample.step();
-            assert!(
-                sample
-                    .prices
-                    .iter()
-                    .all(|instrument| instrument.change.abs() < 20.0)
-            );
+            assert!(sample.prices.iter().all(|instrument| instrument.change.abs() < 20.0));
             assert_eq!(sample.departures.len(), ROWS);
-            assert!(
-                sample
-                    .departures
-                    .is_sorted_by_key(|departure| departure.minutes)
-            );
-            assert!(
-                sample
-                    .departures
-                    .iter()
-                    .all(|departure| departure.minutes < 60)
-            );
+            assert!(sample.departures.is_sorted_by_key(|departure| departure.minutes));
+            assert!(sample.departures.iter().all(|departure| departure.minutes < 60));
         }
     }
 

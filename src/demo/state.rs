@@ -159,21 +159,14 @@ impl Observer {
             .statuses()
             .map(|(name, status)| replica(name, &status, &survey.observation))
             .collect();
-        let leading = replicas
-            .iter()
-            .find(|replica| replica.role == ReplicaRole::Leading);
+        let leading = replicas.iter().find(|replica| replica.role == ReplicaRole::Leading);
         Some(State {
             now: survey.now,
             term: survey.observation.record.as_ref().map(|record| record.term),
             leader: leading.map(|replica| replica.name.clone()),
             lease: LEASE.duration.as_secs_f64(),
             timeline: history::tell(&survey.timeline, &self.replicas.crashes()),
-            endpoints: self
-                .hub
-                .endpoints()
-                .into_iter()
-                .map(EndpointState::from)
-                .collect(),
+            endpoints: self.hub.endpoints().into_iter().map(EndpointState::from).collect(),
             backend: self.backend(),
             readers: self.readers(),
             replicas,

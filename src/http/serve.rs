@@ -29,6 +29,14 @@ pub struct BindError {
     option: String,
 }
 
+impl BindError {
+    /// The same where `option` has set the address.
+    #[must_use]
+    pub fn set_by(self, option: &str) -> Self {
+        Self { option: option.to_owned(), ..self }
+    }
+}
+
 /// Listens on an address that `option` has set.
 ///
 /// # Errors

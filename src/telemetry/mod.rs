@@ -5,5 +5,5 @@ mod log;
 mod metrics;
 
 pub use self::labels::EndpointLabels;
-pub use self::log::install as install_log;
+pub use self::log::{install as install_log, install_of as install_log_of};
 pub use self::metrics::{Recorder, UPKEEP, install as install_metrics};

@@ -21,26 +21,13 @@ pub(crate) struct Visitor {
 impl Visitor {
     pub(crate) fn of(demo: &Demo) -> Self {
         // reqwest wants a TLS provider even for http; another test may have set it.
-        rustls::crypto::ring::default_provider()
-            .install_default()
-            .ok();
-        let client = Client::builder()
-            .no_proxy()
-            .tls_certs_only([])
-            .build()
-            .unwrap();
-        Self {
-            client,
-            address: demo.address.clone(),
-        }
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let client = Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
+        Self { client, address: demo.address.clone() }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Response {
-        self.client
-            .get(format!("{}{path}", self.address))
-            .send()
-            .await
-            .unwrap()
+        self.client.get(format!("{}{path}", self.address)).send().await.unwrap()
     }
 
     pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)]) -> Response {

@@ -43,22 +43,14 @@ impl Demo {
         let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
         let address = async {
             loop {
-                let line = stdout
-                    .next_line()
-                    .await
-                    .unwrap()
-                    .expect("an address before the end");
+                let line = stdout.next_line().await.unwrap().expect("an address before the end");
                 if let Some(at) = line.find("http://") {
                     return line[at..].trim().to_owned();
                 }
             }
         };
         let address = timeout(LONG, address).await.expect("an address in time");
-        Self {
-            child,
-            address,
-            _stdout: stdout,
-        }
+        Self { child, address, _stdout: stdout }
     }
 
     /// The host and port of its page.
@@ -69,9 +61,7 @@ impl Demo {
     /// Presses Ctrl-C and waits for the end.
     pub(crate) async fn interrupt(self) -> Ended {
         let pid = self.child.id().unwrap();
-        let kill = Command::new("kill")
-            .args(["-INT", &pid.to_string()])
-            .status();
+        let kill = Command::new("kill").args(["-INT", &pid.to_string()]).status();
         assert!(kill.await.unwrap().success());
         end(self.child).await
     }
@@ -90,8 +80,5 @@ async fn end(mut child: Child) -> Ended {
         child.wait().await.unwrap()
     };
     let status = timeout(LONG, status).await.expect("an end in time");
-    Ended {
-        status: status.code(),
-        stderr: text,
-    }
+    Ended { status: status.code(), stderr: text }
 }
