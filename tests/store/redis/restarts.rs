@@ -5,10 +5,12 @@ use pollux::store::{
 };
 use uuid::Uuid;
 
+use super::proxy::Proxy;
 use super::{ask, contents, key};
 use crate::common::redis_server::RedisServer;
 use crate::setup::{
-    LONG, answered, batch, claim, expired_claim, held_for, lead, publish, request, store_on,
+    LONG, answered, batch, claim, expired_claim, held_for, lead, publish, request, store_at,
+    store_on,
 };
 
 /// Ends the server and starts it again, with nothing of what it held.
@@ -171,4 +173,20 @@ async fn a_repeated_claim_on_the_new_server_gets_the_same_term() {
     let again = claim(&store, &reinstating(old.lease())).await;
     assert_eq!(again.term, new.term);
     assert_eq!(store.survey().await.unwrap().timeline.len(), 1);
+}
+
+/// As when an address moves to a promoted replica while the old primary still runs.
+#[tokio::test]
+async fn every_connection_follows_once_one_has_found_another_server() {
+    let (old_server, new_server) = (RedisServer::start().await, RedisServer::start().await);
+    let proxy = Proxy::to(old_server.port).await;
+    let store = store_at(&proxy.url());
+    let old = lead(&store).await;
+    proxy.lead_to(new_server.port);
+    // The first publication opens a connection of its own; renewals have one to the old server.
+    let answer = store.publish(&old, &batch(&old, 0, &["a"])).await.unwrap();
+    assert_eq!(answer, Published::OtherServer);
+    let new = claim(&store, &reinstating(old.lease())).await;
+    assert_ne!(new.run_id, old.run_id);
+    publish(&store, &new, &batch(&new, 0, &["a"])).await;
 }
