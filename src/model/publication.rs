@@ -28,7 +28,7 @@ impl Body {
     pub fn json(bytes: Bytes) -> Result<Self, serde_json::Error> {
         serde_json::from_slice::<&RawValue>(&bytes)?;
         let breaks = |byte: &u8| matches!(byte, b'\r' | b'\n');
-        if !bytes.iter().any(|byte| breaks(byte)) {
+        if !bytes.iter().any(breaks) {
             return Ok(Self::Json(bytes));
         }
         let flat = bytes.iter().map(|byte| if breaks(byte) { b' ' } else { *byte });

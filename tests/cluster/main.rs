@@ -1,5 +1,7 @@
 //! Three replicas as processes, on a real Redis, polling a real nginx, read by real clients.
 
+#![allow(clippy::expect_used, reason = "clippy takes helpers of integration tests for other code")]
+
 #[path = "../common/mod.rs"]
 mod common;
 

@@ -142,6 +142,10 @@ impl Store for RedisStore {
                 script
             })
             .await?;
+        if reply.is_none() {
+            // The acquisition had a connection of its own, which may have led to another server.
+            self.lease.give_up();
+        }
         Ok(reply.map(|(term, sequence, base, now, cause)| Claim {
             lease: request.lease.clone(),
             duration: request.duration,
@@ -258,7 +262,12 @@ impl Store for RedisStore {
     }
 
     async fn subscribe(&self, channel: Channel) -> Result<Subscription, StoreError> {
-        self.server.subscribe(&self.keys.channel(&channel)).await
+        let subscription = self.server.subscribe(&self.keys.channel(&channel)).await?;
+        if channel == Channel::Updates {
+            // What is read next must come from the server that is now listened to.
+            self.read.give_up();
+        }
+        Ok(subscription)
     }
 
     async fn announce_presence(&self, presence: &Presence) -> Result<(), StoreError> {

@@ -1,5 +1,6 @@
 //! A server with another run id: what was claimed on the one before is not claimed there.
 
+use pollux::model::Version;
 use pollux::store::{
     Cause, Claim, ClaimRequest, LeaseValue, Published, RedisStore, Renewal, Store as _,
 };
@@ -9,8 +10,8 @@ use super::proxy::Proxy;
 use super::{ask, contents, key};
 use crate::common::redis_server::RedisServer;
 use crate::setup::{
-    LONG, answered, batch, claim, expired_claim, held_for, lead, publish, request, store_at,
-    store_on,
+    LONG, answered, batch, claim, expired_claim, held_for, lead, publish, read, request, store_at,
+    store_on, updates,
 };
 
 /// Ends the server and starts it again, with nothing of what it held.
@@ -189,4 +190,30 @@ async fn every_connection_follows_once_one_has_found_another_server() {
     let new = claim(&store, &reinstating(old.lease())).await;
     assert_ne!(new.run_id, old.run_id);
     publish(&store, &new, &batch(&new, 0, &["a"])).await;
+}
+
+#[tokio::test]
+async fn a_claim_follows_its_acquisition_to_another_server() {
+    let (old_server, new_server) = (RedisServer::start().await, RedisServer::start().await);
+    let proxy = Proxy::to(old_server.port).await;
+    let store = store_at(&proxy.url());
+    store.observe().await.unwrap();
+    proxy.lead_to(new_server.port);
+    let lease = store.acquire().await.expect("the lease is free there");
+    assert!(store.claim(&request(&lease)).await.unwrap().is_none());
+    claim(&store, &request(&lease)).await;
+}
+
+#[tokio::test]
+async fn reads_follow_the_subscription_to_another_server() {
+    let (old_server, new_server) = (RedisServer::start().await, RedisServer::start().await);
+    let proxy = Proxy::to(old_server.port).await;
+    let store = store_at(&proxy.url());
+    assert_eq!(read(&store, &["a"]).await.version, Version::NONE);
+    let elsewhere = store_on(&new_server);
+    let leading = lead(&elsewhere).await;
+    publish(&elsewhere, &leading, &batch(&leading, 0, &["a"])).await;
+    proxy.lead_to(new_server.port);
+    let _updates = updates(&store).await;
+    assert_eq!(read(&store, &["a"]).await.version, Version::new(leading.term, 1));
 }
