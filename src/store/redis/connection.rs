@@ -27,7 +27,7 @@ pub(super) struct Server {
     timeout: Duration,
 }
 
-/// What a request is for, in metrics.
+/// What a request is for: the label of `pollux_redis_commands_total`. A script counts once.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Purpose {
     Lease,
@@ -173,8 +173,8 @@ impl Link {
         Ok(opened)
     }
 
-    /// Sends a request, counted for `purpose`; on any failure the connection is given up, so that the next request starts
-    /// on a new one. A reply that comes late can then never be taken for another's.
+    /// Sends a request, and counts it; on any failure the connection is given up, so that the next
+    /// request starts on a new one. A reply that comes late can then never be taken for another's.
     pub(super) async fn request<T, F>(
         &self,
         purpose: Purpose,
