@@ -32,6 +32,9 @@ pub const ACQUISITION: Duration = Duration::from_secs(1);
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Reads who holds the lease, and for how long still.
+    ///
+    /// # Errors
+    /// Also when the lease is free and the store would let nobody take it: it is full, or read-only.
     async fn observe(&self) -> Result<Observation, StoreError>;
 
     /// Tries once to take a free lease for [`ACQUISITION`]. `None`: somebody else has it, or the

@@ -26,6 +26,15 @@ impl Replica {
     /// Starts a replica. The configuration needs neither name nor addresses: they are set here,
     /// the ports to free ones.
     pub async fn start(name: &str, configuration: &str) -> Self {
+        Self::start_with(name, configuration, |_| {}).await
+    }
+
+    /// The same, with more arguments or variables, which win over those set here.
+    pub async fn start_with(
+        name: &str,
+        configuration: &str,
+        add: impl FnOnce(&mut Command),
+    ) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let (file, log) = (directory.path().join("pollux.yaml"), directory.path().join("log"));
         fs::write(&file, configuration).expect("a configuration");
@@ -36,6 +45,7 @@ impl Replica {
             .env("POLLUX__REPLICA", name)
             .env("POLLUX__GATEWAY__LISTEN", "127.0.0.1:0")
             .env("POLLUX__ADMIN__LISTEN", "127.0.0.1:0");
+        add(&mut command);
         let mut process = Process::start(&mut command, &log);
         let started = eventually(Duration::from_secs(20), "a replica starts", || {
             let (line, running) = (find(&log, "pollux starts"), process.is_running());

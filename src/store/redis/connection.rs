@@ -27,6 +27,30 @@ pub(super) struct Server {
     timeout: Duration,
 }
 
+/// What a request is for: the label of `pollux_redis_commands_total`. A script counts once.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Purpose {
+    Lease,
+    Probe,
+    Publish,
+    Read,
+    Presence,
+}
+
+impl Purpose {
+    /// Counts a request.
+    pub(super) fn count(self) {
+        let name = match self {
+            Self::Lease => "lease",
+            Self::Probe => "probe",
+            Self::Publish => "publish",
+            Self::Read => "read",
+            Self::Presence => "presence",
+        };
+        counter!("pollux_redis_commands_total", "purpose" => name).increment(1);
+    }
+}
+
 /// An open connection and the run id of the server at its other end, which cannot change under it.
 #[derive(Clone)]
 pub(super) struct Connection {
@@ -36,10 +60,9 @@ pub(super) struct Connection {
 
 /// A connection that is opened when it is needed, and given up at the first doubt.
 ///
-/// There is one for each purpose, so that a large publication never delays a renewal.
+/// There are several, so that a large publication never delays a renewal.
 pub(super) struct Link {
     server: Server,
-    purpose: &'static str,
     open: Mutex<Option<Connection>>,
 }
 
@@ -131,8 +154,13 @@ impl Server {
 }
 
 impl Link {
-    pub(super) fn new(server: Server, purpose: &'static str) -> Self {
-        Self { server, purpose, open: Mutex::new(None) }
+    pub(super) fn new(server: Server) -> Self {
+        Self { server, open: Mutex::new(None) }
+    }
+
+    /// Lets the next request start on a new connection.
+    pub(super) fn give_up(&self) {
+        *self.open.lock() = None;
     }
 
     /// The open connection, or a new one.
@@ -145,10 +173,11 @@ impl Link {
         Ok(opened)
     }
 
-    /// Sends a request; on any failure the connection is given up, so that the next request starts
-    /// on a new one. A reply that comes late can then never be taken for another's.
+    /// Sends a request, and counts it; on any failure the connection is given up, so that the next
+    /// request starts on a new one. A reply that comes late can then never be taken for another's.
     pub(super) async fn request<T, F>(
         &self,
+        purpose: Purpose,
         limit: Duration,
         send: impl FnOnce(Connection) -> F,
     ) -> Result<T, StoreError>
@@ -156,10 +185,10 @@ impl Link {
         F: Future<Output = Result<T, RedisError>>,
     {
         let connection = self.connection().await?;
-        counter!("pollux_redis_commands_total", "purpose" => self.purpose).increment(1);
+        purpose.count();
         let result = self.server.bounded(limit, send(connection)).await;
         if result.is_err() {
-            *self.open.lock() = None;
+            self.give_up();
         }
         result
     }

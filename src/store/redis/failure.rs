@@ -19,6 +19,10 @@ pub(super) fn kind_of(error: &RedisError) -> FailureKind {
     }
 }
 
+/// What servers from 7.0 and from 7.2 on say under `ERR` when a script lacks a permission.
+const SCRIPT_LACKS_PERMISSION: [&str; 2] =
+    ["The user executing the script can't", "ACL failure in script"];
+
 /// By the first word of an error reply. Servers before 7.0 wrap a script's error in `ERR`.
 fn kind_of_code(code: &str, detail: &str) -> Option<FailureKind> {
     let kind = match code {
@@ -32,6 +36,9 @@ fn kind_of_code(code: &str, detail: &str) -> Option<FailureKind> {
         _ if detail.contains("-OOM") => FailureKind::Oom,
         _ if detail.contains("-READONLY") => FailureKind::ReadOnly,
         _ if detail.contains("-NOPERM") => FailureKind::NoPerm,
+        _ if SCRIPT_LACKS_PERMISSION.iter().any(|words| detail.contains(words)) => {
+            FailureKind::NoPerm
+        }
         _ => return None,
     };
     Some(kind)

@@ -14,7 +14,7 @@ use rslock::LockManager;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use self::connection::{Connection, Link, Server};
+use self::connection::{Connection, Link, Purpose, Server};
 use self::keys::Keys;
 use super::{
     ACQUISITION, Batch, Channel, Claim, ClaimRequest, LeaseValue, Observation, PRESENCE_EXPIRY,
@@ -57,41 +57,44 @@ impl RedisStore {
     /// When the address is none that Redis understands.
     pub fn new(cluster: &ClusterName, config: &RedisConfig) -> Result<Self, StoreError> {
         let server = Server::new(config)?;
-        let link = |purpose| Link::new(server.clone(), purpose);
-        Ok(Self {
-            keys: Keys::new(cluster),
-            lease: link("lease"),
-            publish: link("publish"),
-            read: link("read"),
-            server,
-        })
+        let link = || Link::new(server.clone());
+        Ok(Self { keys: Keys::new(cluster), lease: link(), publish: link(), read: link(), server })
     }
 
     /// Runs a script on the lease's connection; answers with the server's run id as well.
     async fn run<T: redis::FromRedisValue>(
         &self,
+        purpose: Purpose,
         prepare: impl FnOnce(&str) -> ScriptInvocation<'static>,
     ) -> Result<(T, Arc<str>), StoreError> {
         self.lease
-            .request(self.server.timeout(), async |mut connection| {
+            .request(purpose, self.server.timeout(), async |mut connection| {
                 let script = prepare(&connection.run_id);
                 let reply = script.invoke_async(&mut connection.redis).await?;
                 Ok((reply, connection.run_id))
             })
             .await
     }
-}
 
-/// Whether a claim was made on another server than the one that is now connected.
-fn moved(claim: &Claim, connection: &Connection) -> bool {
-    *connection.run_id != *claim.run_id
+    /// Whether a claim was made on another server than the one that is now connected.
+    ///
+    /// One of the links may then still lead to the server from before, and tell so of every later
+    /// claim: both are given up.
+    fn finds_another_server(&self, claim: &Claim, connection: &Connection) -> bool {
+        let moved = *connection.run_id != *claim.run_id;
+        if moved {
+            self.lease.give_up();
+            self.publish.give_up();
+        }
+        moved
+    }
 }
 
 #[async_trait]
 impl Store for RedisStore {
     async fn observe(&self) -> Result<Observation, StoreError> {
         let (reply, run_id) = self
-            .run::<(i64, Value)>(|_| {
+            .run::<(i64, Value)>(Purpose::Probe, |_| {
                 let mut script = OBSERVE.prepare_invoke();
                 script.key(&self.keys.lease).key(&self.keys.leader);
                 script
@@ -107,13 +110,14 @@ impl Store for RedisStore {
         manager.set_retry(1, Duration::from_millis(1));
         let key = self.keys.lease.as_str();
         let limit = self.server.timeout() * 2;
+        Purpose::Lease.count();
         let lock = timeout(limit, manager.lock(key, ACQUISITION)).await.ok()?.ok()?;
         Some(LeaseValue::new(lock.val))
     }
 
     async fn claim(&self, request: &ClaimRequest) -> Result<Option<Claim>, StoreError> {
         let (reply, run_id) = self
-            .run::<Option<(u64, u64, u64, u64, String)>>(|run_id| {
+            .run::<Option<(u64, u64, u64, u64, String)>>(Purpose::Lease, |run_id| {
                 let announced = Announcement::Claimed { term: 0, replica: request.replica.clone() };
                 let (head, tail) = reply::around_term(&announced);
                 let mut script = CLAIM.prepare_invoke();
@@ -138,6 +142,10 @@ impl Store for RedisStore {
                 script
             })
             .await?;
+        if reply.is_none() {
+            // The acquisition had a connection of its own, which may have led to another server.
+            self.lease.give_up();
+        }
         Ok(reply.map(|(term, sequence, base, now, cause)| Claim {
             lease: request.lease.clone(),
             duration: request.duration,
@@ -162,8 +170,8 @@ impl Store for RedisStore {
             .arg(millis(claim.duration))
             .arg(self.keys.alive(alive));
         self.lease
-            .request(self.server.timeout(), async |mut connection| {
-                if moved(claim, &connection) {
+            .request(Purpose::Lease, self.server.timeout(), async |mut connection| {
+                if self.finds_another_server(claim, &connection) {
                     return Ok(Renewal::OtherServer);
                 }
                 let now: Option<u64> = script.invoke_async(&mut connection.redis).await?;
@@ -174,7 +182,7 @@ impl Store for RedisStore {
 
     async fn release(&self, claim: &Claim) -> Result<bool, StoreError> {
         let (held, _) = self
-            .run::<bool>(|_| {
+            .run::<bool>(Purpose::Lease, |_| {
                 let (term, replica) = (claim.term, claim.replica.clone());
                 let announced = Announcement::Released { term, replica };
                 let mut script = RELEASE.prepare_invoke();
@@ -199,8 +207,8 @@ impl Store for RedisStore {
         let (script, size) = publish_script(&self.keys, claim, batch);
         let longer = Duration::from_millis((size / BYTES_PER_MILLISECOND) as u64);
         self.publish
-            .request(self.server.timeout() + longer, async |mut connection| {
-                if moved(claim, &connection) {
+            .request(Purpose::Publish, self.server.timeout() + longer, async |mut connection| {
+                if self.finds_another_server(claim, &connection) {
                     return Ok(Published::OtherServer);
                 }
                 script.invoke_async(&mut connection.redis).await.map(reply::published)
@@ -218,7 +226,7 @@ impl Store for RedisStore {
         fields.cmd("HMGET").arg(&self.keys.checked).arg(&names);
         let (states, checked) = self
             .publish
-            .request(self.server.timeout() * 2, async |mut connection| {
+            .request(Purpose::Read, self.server.timeout() * 2, async |mut connection| {
                 fields.query_async(&mut connection.redis).await
             })
             .await?;
@@ -235,7 +243,7 @@ impl Store for RedisStore {
         facts.cmd("HMGET").arg(&self.keys.checked).arg(&names);
         let facts = self
             .read
-            .request(self.server.timeout() * 2, async |mut connection| {
+            .request(Purpose::Read, self.server.timeout() * 2, async |mut connection| {
                 facts.query_async(&mut connection.redis).await
             })
             .await?;
@@ -244,7 +252,7 @@ impl Store for RedisStore {
             let keys: Vec<String> = some.iter().map(|name| self.keys.snapshot(name)).collect();
             let snapshots = self
                 .read
-                .request(self.server.timeout() * 4, async |mut connection| {
+                .request(Purpose::Read, self.server.timeout() * 4, async |mut connection| {
                     redis::cmd("MGET").arg(keys).query_async(&mut connection.redis).await
                 })
                 .await?;
@@ -254,7 +262,12 @@ impl Store for RedisStore {
     }
 
     async fn subscribe(&self, channel: Channel) -> Result<Subscription, StoreError> {
-        self.server.subscribe(&self.keys.channel(&channel)).await
+        let subscription = self.server.subscribe(&self.keys.channel(&channel)).await?;
+        if channel == Channel::Updates {
+            // What is read next must come from the server that is now listened to.
+            self.read.give_up();
+        }
+        Ok(subscription)
     }
 
     async fn announce_presence(&self, presence: &Presence) -> Result<(), StoreError> {
@@ -265,7 +278,7 @@ impl Store for RedisStore {
             .arg(reply::without_seen_at(presence))
             .arg(millis(PRESENCE_EXPIRY));
         self.read
-            .request(self.server.timeout(), async |mut connection| {
+            .request(Purpose::Presence, self.server.timeout(), async |mut connection| {
                 script.invoke_async::<()>(&mut connection.redis).await
             })
             .await
@@ -273,7 +286,7 @@ impl Store for RedisStore {
 
     async fn withdraw_presence(&self, replica: &str) -> Result<(), StoreError> {
         self.read
-            .request(self.server.timeout(), async |mut connection| {
+            .request(Purpose::Presence, self.server.timeout(), async |mut connection| {
                 let mut command = redis::cmd("HDEL");
                 command.arg(&self.keys.replicas).arg(replica);
                 command.query_async::<()>(&mut connection.redis).await
@@ -289,7 +302,7 @@ impl Store for RedisStore {
         parts.cmd("XREVRANGE").arg(timeline).arg("+").arg("-").arg("COUNT").arg(TIMELINE);
         let (parts, connection) = self
             .read
-            .request(self.server.timeout(), async |mut connection| {
+            .request(Purpose::Read, self.server.timeout(), async |mut connection| {
                 Ok((parts.query_async(&mut connection.redis).await?, connection))
             })
             .await?;

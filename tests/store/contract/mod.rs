@@ -1,0 +1,7 @@
+//! Behaviours of every store, each written once and tested with both.
+
+mod cluster;
+mod leases;
+mod publishing;
+mod reading;
+mod terms;

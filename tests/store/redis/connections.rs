@@ -1,0 +1,121 @@
+use std::time::Duration;
+
+use pollux::config::RedisConfig;
+use pollux::store::{Channel, FailureKind, RedisStore, Store as _};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use super::ask;
+use super::proxy::Proxy;
+use crate::common::redis_server::RedisServer;
+use crate::setup::{
+    DEADLINE, answered, batch, lead, name, next, publish, store_on, store_with, updates,
+};
+
+/// A store that soon gives up waiting.
+fn impatient_store(url: &str) -> RedisStore {
+    store_with(RedisConfig {
+        url: url.parse().unwrap(),
+        username: None,
+        password: None,
+        timeout: Duration::from_millis(500),
+    })
+}
+
+#[tokio::test]
+async fn a_swallowed_renewal_times_out_and_the_next_goes_through() {
+    let server = RedisServer::start().await;
+    let proxy = Proxy::to(server.port).await;
+    let store = impatient_store(&proxy.url());
+    let claim = lead(&store).await;
+    proxy.freeze_open_connections();
+    let failure = store.renew(&claim, Uuid::new_v4()).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Timeout);
+    assert!(failure.message.contains("no answer within 500ms"), "{failure}");
+    answered("a renewal goes through", || store.renew(&claim, Uuid::new_v4())).await;
+}
+
+#[tokio::test]
+async fn a_swallowed_publication_times_out_and_the_next_try_goes_through() {
+    let server = RedisServer::start().await;
+    let proxy = Proxy::to(server.port).await;
+    let store = impatient_store(&proxy.url());
+    let claim = lead(&store).await;
+    publish(&store, &claim, &batch(&claim, 0, &["a"])).await;
+    proxy.freeze_open_connections();
+    let second = batch(&claim, 1, &["a"]);
+    let failure = store.publish(&claim, &second).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Timeout);
+    answered("the publication goes through", || store.publish(&claim, &second)).await;
+}
+
+#[tokio::test]
+async fn a_swallowed_read_times_out_and_the_next_goes_through() {
+    let server = RedisServer::start().await;
+    let proxy = Proxy::to(server.port).await;
+    let store = impatient_store(&proxy.url());
+    let endpoints = [name("a")];
+    store.read(&endpoints).await.unwrap();
+    proxy.freeze_open_connections();
+    let failure = store.read(&endpoints).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Timeout);
+    answered("a read goes through", || store.read(&endpoints)).await;
+}
+
+#[tokio::test]
+async fn an_acquisition_does_not_depend_on_frozen_connections() {
+    let server = RedisServer::start().await;
+    let proxy = Proxy::to(server.port).await;
+    let store = impatient_store(&proxy.url());
+    let claim = lead(&store).await;
+    store.release(&claim).await.unwrap();
+    proxy.freeze_open_connections();
+    assert!(store.acquire().await.is_some());
+}
+
+#[tokio::test]
+async fn connections_cut_by_the_server_are_opened_again() {
+    let server = RedisServer::start().await;
+    let store = store_on(&server);
+    let claim = lead(&store).await;
+    publish(&store, &claim, &batch(&claim, 0, &["a"])).await;
+    let _: u64 = ask(&server, &["CLIENT", "KILL", "TYPE", "normal"]).await;
+    answered("a renewal", || store.renew(&claim, Uuid::new_v4())).await;
+    let second = batch(&claim, 1, &["a"]);
+    answered("a publication", || store.publish(&claim, &second)).await;
+}
+
+#[tokio::test]
+async fn a_cut_subscription_ends() {
+    let server = RedisServer::start().await;
+    let store = store_on(&server);
+    let mut updates = updates(&store).await;
+    let killed: u64 = ask(&server, &["CLIENT", "KILL", "TYPE", "pubsub"]).await;
+    assert_eq!(killed, 1);
+    assert!(timeout(DEADLINE, updates.next()).await.expect("it ends").is_none());
+}
+
+#[tokio::test]
+async fn subscriptions_end_when_the_server_goes_away() {
+    let mut server = RedisServer::start().await;
+    let store = store_on(&server);
+    let mut open = Vec::new();
+    for channel in [Channel::Updates, Channel::Leadership, Channel::Alive(Uuid::new_v4())] {
+        open.push(store.subscribe(channel).await.unwrap());
+    }
+    server.kill().await;
+    for subscription in &mut open {
+        assert!(timeout(DEADLINE, subscription.next()).await.expect("it ends").is_none());
+    }
+    server.restart().await;
+    let mut updates = updates(&store).await;
+    let claim = lead_again(&store).await;
+    let sent = batch(&claim, 0, &["a"]);
+    publish(&store, &claim, &sent).await;
+    assert_eq!(next(&mut updates).await, *sent.items[0].publication.json());
+}
+
+async fn lead_again(store: &RedisStore) -> pollux::store::Claim {
+    answered("the store answers", || store.observe()).await;
+    lead(store).await
+}

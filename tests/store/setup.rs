@@ -1,0 +1,183 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use pollux::config::RedisConfig;
+use pollux::model::{Beat, Body, ClusterName, EndpointName, Publication, Version};
+use pollux::store::{
+    Batch, BatchItem, Channel, Claim, ClaimRequest, LeaseValue, PollState, Published, Reading,
+    RedisStore, Store, StoreError, Subscription,
+};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use super::common::eventually;
+use super::common::redis_server::RedisServer;
+
+/// Long enough for a loaded machine; nothing waits for it but a failing test.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+/// A lease that does not end while a test runs.
+pub(crate) const LONG: Duration = Duration::from_secs(60);
+/// A lease that ends soon.
+pub(crate) const SHORT: Duration = Duration::from_millis(100);
+/// Who claims.
+pub(crate) const REPLICA: &str = "castor";
+pub(crate) const ADDRESS: &str = "http://127.0.0.1:9090";
+
+/// Makes each function two tests, one over each store.
+macro_rules! on_both_stores {
+    ($($behaviour:ident),+ $(,)?) => {
+        mod embedded {
+            $(
+                #[tokio::test]
+                async fn $behaviour() {
+                    super::$behaviour(&pollux::store::EmbeddedStore::new()).await;
+                }
+            )+
+        }
+
+        mod redis {
+            $(
+                #[tokio::test]
+                async fn $behaviour() {
+                    let server = crate::common::redis_server::RedisServer::start().await;
+                    super::$behaviour(&crate::setup::store_on(&server)).await;
+                }
+            )+
+        }
+    };
+}
+pub(crate) use on_both_stores;
+
+/// The store of the cluster `test` on a server.
+pub(crate) fn store_on(server: &RedisServer) -> RedisStore {
+    store_at(&server.url())
+}
+
+pub(crate) fn store_at(url: &str) -> RedisStore {
+    store_with(RedisConfig {
+        url: url.parse().unwrap(),
+        username: None,
+        password: None,
+        timeout: Duration::from_secs(5),
+    })
+}
+
+pub(crate) fn store_with(config: RedisConfig) -> RedisStore {
+    RedisStore::new(&ClusterName::new("test").unwrap(), &config).unwrap()
+}
+
+pub(crate) fn name(text: &str) -> EndpointName {
+    EndpointName::new(text).unwrap()
+}
+
+/// A claim of `lease` as nearly all tests make it: for long, by [`REPLICA`].
+pub(crate) fn request(lease: &LeaseValue) -> ClaimRequest {
+    ClaimRequest {
+        lease: lease.clone(),
+        duration: LONG,
+        seen: 0,
+        alive: Uuid::new_v4(),
+        replica: REPLICA.to_owned(),
+        address: ADDRESS.to_owned(),
+        gap: Duration::ZERO,
+        reinstate: false,
+    }
+}
+
+pub(crate) async fn acquire(store: &dyn Store) -> LeaseValue {
+    store.acquire().await.expect("the lease is free")
+}
+
+pub(crate) async fn claim(store: &dyn Store, request: &ClaimRequest) -> Claim {
+    store.claim(request).await.unwrap().expect("the lease is this one")
+}
+
+/// Acquires and claims for long.
+pub(crate) async fn lead(store: &dyn Store) -> Claim {
+    let lease = acquire(store).await;
+    claim(store, &request(&lease)).await
+}
+
+/// A claim whose lease has ended, with nobody after it.
+pub(crate) async fn expired_claim(store: &dyn Store) -> Claim {
+    let lease = acquire(store).await;
+    let claim = claim(store, &ClaimRequest { duration: SHORT, ..request(&lease) }).await;
+    until_free(store).await;
+    claim
+}
+
+pub(crate) async fn until_free(store: &dyn Store) {
+    eventually(DEADLINE, "the lease is free", || async {
+        store.observe().await.unwrap().held_for.is_none().then_some(())
+    })
+    .await;
+}
+
+/// How long the lease is still held.
+pub(crate) async fn held_for(store: &dyn Store) -> Duration {
+    store.observe().await.unwrap().held_for.expect("the lease is held")
+}
+
+pub(crate) fn publication(endpoint: &str, version: Version, body: &str) -> Publication {
+    let body = Body::json(Bytes::from(body.to_owned())).unwrap();
+    Publication::new(name(endpoint), version, version.term, "application/json".into(), body)
+}
+
+/// A publication with the state that belongs to it.
+pub(crate) fn item(endpoint: &str, version: Version, body: &str) -> BatchItem {
+    let state = PollState {
+        version,
+        hash: format!("hash of {body}"),
+        etag: Some(format!("\"{version}\"")),
+        last_modified: None,
+    };
+    BatchItem { publication: publication(endpoint, version, body), state }
+}
+
+/// A batch that publishes these endpoints after `after`, with a history and without a beat.
+pub(crate) fn batch(claim: &Claim, after: u64, endpoints: &[&str]) -> Batch {
+    let versions = (after + 1..).map(|sequence| Version::new(claim.term, sequence));
+    let items = endpoints.iter().zip(versions).map(|(endpoint, version)| {
+        item(endpoint, version, &format!("{{\"version\":\"{version}\"}}"))
+    });
+    let checked = endpoints.iter().map(|endpoint| (name(endpoint), claim.now));
+    Batch {
+        after,
+        items: items.collect(),
+        checked: checked.collect(),
+        history: 1000,
+        ..Batch::default()
+    }
+}
+
+/// A batch with nothing but a beat.
+pub(crate) fn beat(claim: &Claim, after: u64) -> Batch {
+    let last = Version::new(claim.term, after);
+    let beat = Beat { last, checked: vec![name("a")] }.json();
+    Batch { after, beat: Some(beat), history: 1000, ..Batch::default() }
+}
+
+pub(crate) async fn publish(store: &dyn Store, claim: &Claim, batch: &Batch) {
+    assert_eq!(store.publish(claim, batch).await.unwrap(), Published::Accepted);
+}
+
+pub(crate) async fn updates(store: &dyn Store) -> Subscription {
+    store.subscribe(Channel::Updates).await.unwrap()
+}
+
+pub(crate) async fn next(subscription: &mut Subscription) -> Bytes {
+    timeout(DEADLINE, subscription.next()).await.expect("a message").expect("still subscribed")
+}
+
+pub(crate) async fn read(store: &dyn Store, endpoints: &[&str]) -> Reading {
+    let endpoints: Vec<EndpointName> = endpoints.iter().map(|text| name(text)).collect();
+    store.read(&endpoints).await.unwrap()
+}
+
+/// The first answer after failures: a store gives up a broken connection by failing once.
+pub(crate) async fn answered<T, F>(what: &str, request: impl Fn() -> F) -> T
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    eventually(DEADLINE, what, || async { request().await.ok() }).await
+}
