@@ -26,6 +26,9 @@ use crate::telemetry::{Recorder, UPKEEP};
 /// How often a replica says that it is there.
 pub const PRESENCE_EVERY: Duration = Duration::from_secs(10);
 
+/// How soon it says so again where the store did not answer.
+const PRESENCE_RETRY: Duration = Duration::from_secs(1);
+
 /// What a replica does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Role {
@@ -312,10 +315,12 @@ fn why(ended: Result<(), JoinError>) -> String {
 /// Tells the cluster every ten seconds that this replica is there, and at the end that it is not.
 async fn be_present(store: Arc<dyn Store>, presence: Presence, shutdown: CancellationToken) {
     loop {
-        if let Err(error) = store.announce_presence(&presence).await {
+        let announced = store.announce_presence(&presence).await;
+        if let Err(error) = &announced {
             tracing::debug!(%error, "cannot announce this replica");
         }
-        if shutdown.run_until_cancelled(sleep(PRESENCE_EVERY)).await.is_none() {
+        let wait = if announced.is_ok() { PRESENCE_EVERY } else { PRESENCE_RETRY };
+        if shutdown.run_until_cancelled(sleep(wait)).await.is_none() {
             store.withdraw_presence(&presence.replica).await.ok();
             return;
         }

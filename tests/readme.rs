@@ -15,7 +15,7 @@ use common::redis_server::RedisServer;
 use common::replica::Replica;
 use pollux::config::{Config, Environment};
 use pollux::model::Version;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 
 /// Where tests/run puts a Python with the redis package.
@@ -45,8 +45,12 @@ async fn start_backend() -> u16 {
     tokio::spawn(async move {
         for count in 1.. {
             let (mut socket, _) = listener.accept().await.expect("a connection");
-            let mut request = [0; 4096];
-            socket.read(&mut request).await.ok();
+            let mut lines = BufReader::new(&mut socket).lines();
+            while lines
+                .next_line()
+                .await
+                .is_ok_and(|line| line.is_some_and(|line| !line.is_empty()))
+            {}
             let body = format!("{{\"count\":{count}}}");
             let size = body.len();
             let answer = format!(

@@ -409,6 +409,20 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// All kinds.
+    pub const ALL: [Self; 10] = [
+        Self::Timeout,
+        Self::Refused,
+        Self::Auth,
+        Self::NoPerm,
+        Self::ReadOnly,
+        Self::Loading,
+        Self::Busy,
+        Self::Oom,
+        Self::Moved,
+        Self::Other,
+    ];
+
     /// The name in metrics.
     pub fn as_str(self) -> &'static str {
         match self {

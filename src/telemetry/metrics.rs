@@ -1,7 +1,9 @@
 use std::time::Duration;
 
-use ::metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
+use ::metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+use crate::store::FailureKind;
 
 /// Buckets for what takes from a fraction of a millisecond to seconds.
 const SHORT: &[f64] = &[
@@ -43,8 +45,25 @@ pub fn install() -> Result<Recorder, BuildError> {
         .set_buckets_for_metric(Matcher::Full("pollux_takeover_seconds".into()), TAKEOVER)?
         .install_recorder()?;
     describe();
+    start_at_zero();
     gauge!("pollux_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(Recorder(handle))
+}
+
+/// Shows what is alerted on before it happens: from a series that begins with its first increment
+/// Prometheus sees no increase.
+fn start_at_zero() {
+    gauge!("pollux_is_leader").set(0.0);
+    counter!("pollux_leader_changes_total").absolute(0);
+    for reason in ["released", "deadline", "fenced", "lost"] {
+        counter!("pollux_leadership_lost_total", "reason" => reason).absolute(0);
+    }
+    for outcome in ["accepted", "fenced", "failed"] {
+        counter!("pollux_publications_total", "outcome" => outcome).absolute(0);
+    }
+    for kind in FailureKind::ALL {
+        counter!("pollux_redis_failures_total", "kind" => kind.as_str()).absolute(0);
+    }
 }
 
 fn describe() {
