@@ -15,10 +15,14 @@ use serde::{Deserialize, Serialize};
 use crate::model::{EndpointName, Publication, Record, Version};
 
 mod embedded;
+mod failure;
 mod redis;
+mod survey;
 
 pub use embedded::EmbeddedStore;
+pub use failure::{FailureKind, StoreError};
 pub use redis::RedisStore;
+pub use survey::{Presence, Survey, TimelineEntry};
 
 /// How many changes of leadership the timeline keeps, at least.
 const TIMELINE: usize = 100;
@@ -335,117 +339,4 @@ impl Subscription {
     pub async fn next(&mut self) -> Option<Bytes> {
         self.messages.next().await
     }
-}
-
-/// What a replica tells of itself every ten seconds.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Presence {
-    /// The replica's name.
-    pub replica: String,
-    /// Its admin address.
-    pub address: String,
-    /// What it does: `poller`, `gateway` or `all`.
-    pub role: String,
-    /// The version of Pollux.
-    pub version: String,
-    /// When it told this, in ms by the store's clock. The store fills it in.
-    #[serde(default)]
-    pub seen_at: u64,
-}
-
-/// A change of leadership that took effect.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TimelineEntry {
-    /// When, in ms by the store's clock.
-    pub at: u64,
-    /// `claimed` or `released`.
-    pub event: String,
-    /// The replica that did.
-    pub replica: String,
-    /// Its term.
-    pub term: u64,
-    /// Why: a [`Cause`].
-    pub cause: String,
-    /// How long the lease was free, in ms.
-    pub gap: u64,
-}
-
-/// What there is to know about a cluster.
-#[derive(Clone, Debug)]
-pub struct Survey {
-    /// The time by the store's clock, in ms.
-    pub now: u64,
-    /// Who holds the lease.
-    pub observation: Observation,
-    /// The replicas heard of within 30 seconds, by name.
-    pub replicas: Vec<Presence>,
-    /// The latest changes of leadership, the newest first.
-    pub timeline: Vec<TimelineEntry>,
-}
-
-/// Why the store gave no answer, told apart by what a person would do about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FailureKind {
-    /// No answer in time: the store is slow, paused, or packets are lost.
-    Timeout,
-    /// No connection, or it broke: the store is down or the address wrong.
-    Refused,
-    /// Wrong user name or password.
-    Auth,
-    /// The user's ACL lacks a permission.
-    NoPerm,
-    /// The server is a replica.
-    ReadOnly,
-    /// The server reads its data from disk.
-    Loading,
-    /// The server runs a script for long.
-    Busy,
-    /// The server is full.
-    Oom,
-    /// The server does not hold the key.
-    Moved,
-    /// Anything else, a server that is not Redis among it.
-    Other,
-}
-
-impl FailureKind {
-    /// All kinds.
-    pub const ALL: [Self; 10] = [
-        Self::Timeout,
-        Self::Refused,
-        Self::Auth,
-        Self::NoPerm,
-        Self::ReadOnly,
-        Self::Loading,
-        Self::Busy,
-        Self::Oom,
-        Self::Moved,
-        Self::Other,
-    ];
-
-    /// The name in metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Timeout => "timeout",
-            Self::Refused => "refused",
-            Self::Auth => "auth",
-            Self::NoPerm => "noperm",
-            Self::ReadOnly => "readonly",
-            Self::Loading => "loading",
-            Self::Busy => "busy",
-            Self::Oom => "oom",
-            Self::Moved => "moved",
-            Self::Other => "other",
-        }
-    }
-}
-
-/// The store gave no answer; whether the request took effect is unknown.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct StoreError {
-    /// What kind of failure it was.
-    pub kind: FailureKind,
-    /// What happened, where, and what to do.
-    pub message: String,
 }

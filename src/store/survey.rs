@@ -1,0 +1,49 @@
+use serde::{Deserialize, Serialize};
+
+use super::Observation;
+
+/// What a replica tells of itself every ten seconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presence {
+    /// The replica's name.
+    pub replica: String,
+    /// Its admin address.
+    pub address: String,
+    /// What it does: `poller`, `gateway` or `all`.
+    pub role: String,
+    /// The version of Pollux.
+    pub version: String,
+    /// When it told this, in ms by the store's clock. The store fills it in.
+    #[serde(default)]
+    pub seen_at: u64,
+}
+
+/// A change of leadership that took effect.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimelineEntry {
+    /// When, in ms by the store's clock.
+    pub at: u64,
+    /// `claimed` or `released`.
+    pub event: String,
+    /// The replica that did.
+    pub replica: String,
+    /// Its term.
+    pub term: u64,
+    /// Why: a [`Cause`].
+    pub cause: String,
+    /// How long the lease was free, in ms.
+    pub gap: u64,
+}
+
+/// What there is to know about a cluster.
+#[derive(Clone, Debug)]
+pub struct Survey {
+    /// The time by the store's clock, in ms.
+    pub now: u64,
+    /// Who holds the lease.
+    pub observation: Observation,
+    /// The replicas heard of within 30 seconds, by name.
+    pub replicas: Vec<Presence>,
+    /// The latest changes of leadership, the newest first.
+    pub timeline: Vec<TimelineEntry>,
+}
