@@ -46,7 +46,7 @@ enum Command {
         #[arg(long, value_name = "FILE", conflicts_with = "url")]
         config: Option<PathBuf>,
         /// The admin address of a replica
-        #[arg(long, value_name = "ADMIN", default_value = "http://127.0.0.1:9090")]
+        #[arg(long, value_name = "ADMIN", default_value = "http://127.0.0.1:9090", value_parser = admin_url)]
         url: Url,
         /// Print JSON, as GET /v1/cluster of the admin server answers
         #[arg(long)]
@@ -64,6 +64,15 @@ struct ConfigFile {
 impl ConfigFile {
     fn load(&self) -> Result<Config, Failure> {
         Ok(Config::load(&self.path, &Environment::of_process())?)
+    }
+}
+
+/// Reads an admin address, with or without its scheme.
+fn admin_url(text: &str) -> Result<Url, String> {
+    let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    match Url::parse(&with_scheme) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(url),
+        _ => Err("expected an address such as http://127.0.0.1:9090".to_owned()),
     }
 }
 

@@ -5,9 +5,9 @@ use reqwest::header::{HeaderName, HeaderValue};
 use url::Url;
 
 use super::errors::Position;
-use super::reader::{DURATION, Reader, Section, Setting};
+use super::reader::{DURATION, Reader, Section, Setting, Trail};
 use super::types::{EndpointConfig, Expectation, Secret};
-use super::values::{http_url, media_range, size};
+use super::values::{format_duration, http_url, media_range, size};
 use super::yaml::Value;
 use crate::model::EndpointName;
 
@@ -37,14 +37,29 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The largest body that nobody asked for, in bytes.
 const MAX_BODY: u64 = 10 * 1024 * 1024;
 
-/// The largest body of all: the longest string of Redis (`proto-max-bulk-len`), in bytes.
-const LARGEST_BODY: u64 = 512 * 1024 * 1024;
+/// The largest body of all, in bytes: as text full of escapes it grows sixfold on the wire, and Redis
+/// takes strings of up to 512 MiB (`proto-max-bulk-len`).
+const LARGEST_BODY: u64 = 64 * 1024 * 1024;
 
 /// The most headers of an endpoint; servers commonly refuse more.
 const MOST_HEADERS: usize = 100;
 
 /// The longest value of a header, in bytes; servers commonly refuse longer ones.
 const LONGEST_HEADER: usize = 16 * 1024;
+
+/// Headers that Pollux sets itself, or that would break the request's frame.
+const OWN_HEADERS: [&str; 10] = [
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "if-modified-since",
+    "if-none-match",
+    "range",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
 
 /// The age from which even a fast endpoint is stale: three beats.
 const SHORTEST_STALE_AFTER: Duration = Duration::from_secs(3);
@@ -110,23 +125,43 @@ fn endpoint(
     let every = own.every.or(defaults.every)?;
     let timeout = own.timeout.or(defaults.timeout);
     let timeout = timeout.unwrap_or(every.min(LONGEST_TIMEOUT));
+    let connect_timeout = own.connect_timeout.or(defaults.connect_timeout);
+    let connect_timeout = connect_timeout.unwrap_or(CONNECT_TIMEOUT.min(timeout));
+    let stale_after = own.stale_after.or(defaults.stale_after);
+    let stale_after = stale_after.unwrap_or((every * 3).max(SHORTEST_STALE_AFTER));
+    if connect_timeout > timeout {
+        let most = format!("at most the timeout of {}", format_duration(timeout));
+        out_of_order(&section, "connect_timeout", &most, connect_timeout, reader);
+    }
+    // Every snapshot gets as old as the interval before its next check.
+    if stale_after <= every {
+        let more = format!("more than the interval of {}", format_duration(every));
+        out_of_order(&section, "stale_after", &more, stale_after, reader);
+    }
     Some(EndpointConfig {
         name: name?,
         url: url?,
         every,
         timeout,
-        connect_timeout: own
-            .connect_timeout
-            .or(defaults.connect_timeout)
-            .unwrap_or(CONNECT_TIMEOUT.min(timeout)),
+        connect_timeout,
         max_body: own.max_body.or(defaults.max_body).unwrap_or(MAX_BODY),
-        stale_after: own
-            .stale_after
-            .or(defaults.stale_after)
-            .unwrap_or((every * 3).max(SHORTEST_STALE_AFTER)),
+        stale_after,
         headers: merge(own.headers, &defaults.headers),
         expect: own.expect.or_else(|| defaults.expect.clone()).unwrap_or_default(),
     })
+}
+
+/// Refuses a duration that does not fit to another, be it the endpoint's own or a default.
+fn out_of_order(
+    section: &Section<'_>,
+    key: &str,
+    expected: &str,
+    found: Duration,
+    reader: &mut Reader<'_>,
+) {
+    let position = section.get(key).map_or(section.position, |setting| setting.position);
+    let message = format!("expected {expected}, found {}", format_duration(found));
+    reader.refuse(position, Trail::Key(section.trail, key), message);
 }
 
 fn name(
@@ -183,7 +218,7 @@ fn policy(section: &Section<'_>, reader: &mut Reader<'_>) -> Policy {
 }
 
 fn max_body(setting: &Setting<'_>, reader: &mut Reader<'_>) -> Option<u64> {
-    let expected = "a size from 1B to 512MiB such as 512KiB or 10MiB";
+    let expected = "a size from 1B to 64MiB such as 512KiB or 10MiB";
     let within = |text: &str| size(text).filter(|bytes| (1..=LARGEST_BODY).contains(bytes));
     reader.value(setting, expected, within)
 }
@@ -205,6 +240,10 @@ fn headers(setting: &Setting<'_>, reader: &mut Reader<'_>) -> Vec<(String, Secre
             reader.refuse(setting.position, setting.trail, message);
             continue;
         };
+        if OWN_HEADERS.contains(&valid.as_str()) {
+            let message = "expected another header: Pollux sets this one itself".to_owned();
+            reader.refuse(setting.position, setting.trail, message);
+        }
         if !names.insert(valid) {
             let message = "given twice: case makes no difference in a header name".to_owned();
             reader.refuse(setting.position, setting.trail, message);

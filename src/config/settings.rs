@@ -78,6 +78,25 @@ pub(super) fn read(tree: &Node, reader: &mut Reader<'_>) -> Option<Config> {
         None => Some(DRAIN),
     };
     let endpoints = endpoints::read(&section, reader);
+    if let (Some(gateway), Some(admin)) = (&gateway, &admin)
+        && collide(gateway.listen, admin.listen)
+    {
+        let message = format!("expected another port than gateway.listen, found {}", admin.listen);
+        let position = section.get("admin").map_or(section.position, |setting| setting.position);
+        reader.refuse(position, Trail::Key(&Trail::Key(&Trail::Root, "admin"), "listen"), message);
+    }
+    if let (Some(lease), Some(Some(redis))) = (&lease, &redis)
+        && redis.timeout >= lease.renew_deadline
+    {
+        let message = format!(
+            "expected less than the renew_deadline of {}, within which a renewal is tried again, \
+             found {}",
+            format_duration(lease.renew_deadline),
+            format_duration(redis.timeout)
+        );
+        let position = section.get("redis").map_or(section.position, |setting| setting.position);
+        reader.refuse(position, Trail::Key(&Trail::Key(&Trail::Root, "redis"), "timeout"), message);
+    }
     Some(Config {
         cluster: cluster?,
         replica: replica?,
@@ -90,6 +109,12 @@ pub(super) fn read(tree: &Node, reader: &mut Reader<'_>) -> Option<Config> {
         admin: admin?,
         drain: drain?,
     })
+}
+
+/// Whether two addresses cannot both be listened on.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let shared = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && shared
 }
 
 fn hostname() -> String {

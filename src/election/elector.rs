@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::channels::{Announcements, Heard, Liveness};
 use super::keeper::{End, Keeper, report};
-use super::leadership::Leadership;
+use super::leadership::{Leadership, Refutation};
 use super::view::{Observer, View};
 use crate::backoff::Backoff;
 use crate::clock::{Clock, Moment};
@@ -61,8 +61,8 @@ struct Taken {
     lease: LeaseValue,
     /// When the request was sent.
     sent: Moment,
-    /// Since when the lease had been free, as far as this replica saw.
-    free_since: Option<Instant>,
+    /// Since when nobody had led, as far as this replica saw.
+    leaderless_since: Option<Instant>,
 }
 
 impl<D: Duties> Elector<D> {
@@ -116,13 +116,13 @@ impl<D: Duties> Elector<D> {
 
     /// Tries for the lease whenever it may be free, until it is taken.
     async fn contend(&mut self) -> Taken {
-        let mut free_since = None;
+        let mut leaderless_since = None;
         loop {
             let observation = self.observe().await;
             let replaced = self.is_replaced(observation.run_id);
             if let Some(held_for) = observation.held_for {
                 self.tries.reset();
-                free_since = self.wait_for_end(held_for).await;
+                leaderless_since = self.wait_for_end(held_for).await;
                 continue;
             }
             let given_back = |record: &Record| record.lease.is_empty();
@@ -134,7 +134,7 @@ impl<D: Duties> Elector<D> {
             timeout(FAREWELL, self.liveness.open()).await.ok();
             let sent = self.clock.now();
             if let Some(lease) = self.store.acquire().await {
-                return Taken { lease, sent, free_since };
+                return Taken { lease, sent, leaderless_since };
             }
         }
     }
@@ -156,13 +156,13 @@ impl<D: Duties> Elector<D> {
         }
     }
 
-    /// Waits until a held lease should have ended, or something was announced; since when it is
-    /// free, if it is.
+    /// Waits until a held lease should have ended, or something was announced; since when nobody
+    /// leads, if so: since the release, or the last sign of a leader that let its lease end.
     async fn wait_for_end(&mut self, held_for: Duration) -> Option<Instant> {
         let end = Instant::now() + held_for;
         select! {
             biased;
-            () = sleep_until(end + ROUNDING) => Some(end),
+            () = sleep_until(end + ROUNDING) => end.checked_sub(self.lease.duration).or(Some(end)),
             heard = self.hear() => {
                 matches!(heard, Heard::Announcement(Announcement::Released { .. }))
                     .then(Instant::now)
@@ -201,7 +201,7 @@ impl<D: Duties> Elector<D> {
 
     /// Claims the taken lease and leads, term after term if the store is replaced meanwhile.
     async fn serve(&mut self, taken: Taken) {
-        let gap = taken.free_since.map(|since| since.elapsed()).unwrap_or_default();
+        let gap = taken.leaderless_since.map(|since| since.elapsed());
         let mut deadline = taken.sent.after(self.lease.renew_deadline);
         let mut reinstate = false;
         loop {
@@ -224,7 +224,7 @@ impl<D: Duties> Elector<D> {
     async fn claim(
         &mut self,
         lease: &LeaseValue,
-        gap: Duration,
+        gap: Option<Duration>,
         reinstate: bool,
         deadline: Moment,
     ) -> Option<(Claim, Moment)> {
@@ -235,18 +235,15 @@ impl<D: Duties> Elector<D> {
             alive: self.liveness.id(),
             replica: self.identity.replica.clone(),
             address: self.identity.address.clone(),
-            gap,
+            gap: gap.unwrap_or_default(),
             reinstate,
         };
-        let shutdown = self.shutdown.clone();
         // A claim that is answered can be given back; any other must run out.
-        let giving_up = async {
-            shutdown.cancelled().await;
-            sleep(FAREWELL).await;
-        };
+        let shutdown = self.shutdown.clone();
+        let giving_up = hurry(&shutdown);
         select! {
             biased;
-            claimed = self.claim_before(deadline, &request) => claimed,
+            claimed = self.claim_before(deadline, &request, gap) => claimed,
             () = giving_up => None,
         }
     }
@@ -256,6 +253,7 @@ impl<D: Duties> Elector<D> {
         &mut self,
         deadline: Moment,
         request: &ClaimRequest,
+        gap: Option<Duration>,
     ) -> Option<(Claim, Moment)> {
         let mut backoff = Backoff::up_to(self.lease.retry_period);
         loop {
@@ -274,7 +272,7 @@ impl<D: Duties> Elector<D> {
                         self.store.release(&claim).await.ok();
                         return None;
                     }
-                    self.begin(&claim, request.gap);
+                    self.begin(&claim, gap);
                     return Some((claim, sent));
                 }
                 Err(error) => {
@@ -286,10 +284,10 @@ impl<D: Duties> Elector<D> {
     }
 
     /// Tells everybody in this process that a leadership begins.
-    fn begin(&mut self, claim: &Claim, gap: Duration) {
+    fn begin(&mut self, claim: &Claim, gap: Option<Duration>) {
         let (term, cause) = (claim.term, claim.cause.as_str());
         tracing::info!(term, cause, ?gap, replica = self.identity.replica, "leading");
-        if matches!(claim.cause, Cause::Released | Cause::Expired) {
+        if let (Cause::Released | Cause::Expired, Some(gap)) = (claim.cause, gap) {
             histogram!("pollux_takeover_seconds", "cause" => cause).record(gap);
         }
         self.server.clone_from(&claim.run_id);
@@ -327,24 +325,25 @@ impl<D: Duties> Elector<D> {
                 () = &mut performing => End::Released,
             };
             self.observer.stands_by();
-            if end == End::Deadline {
-                leadership.wind_down();
-                timeout(FAREWELL, performing).await.ok();
-            }
-            end
+            if end == End::Deadline { say_farewell(leadership, performing).await } else { end }
         };
         report(end, leadership, began.elapsed());
         if began.elapsed() >= self.lease.retry_period {
             self.tries.reset();
         }
-        if matches!(end, End::Released | End::Fenced) {
-            self.release(leadership).await;
+        match end {
+            End::Released | End::Fenced => self.release(leadership, leadership.expired()).await,
+            // Renewals whose answers never came may yet have extended the lease, and nobody else
+            // could give it back. Once nobody leads it is late anyway, but not for ever.
+            End::Deadline => self.release(leadership, sleep(self.lease.duration)).await,
+            End::Lost | End::OtherServer => {}
         }
         end
     }
 
-    /// Gives the lease back, so that nobody needs to wait for its end.
-    async fn release(&mut self, leadership: &Leadership) {
+    /// Gives the lease back, so that nobody needs to wait for its end. It is tried until `limit`.
+    async fn release(&mut self, leadership: &Leadership, limit: impl Future<Output = ()>) {
+        let shutdown = self.shutdown.clone();
         let mut backoff = Backoff::up_to(self.lease.retry_period);
         let giving_back = async {
             while let Err(error) = self.store.release(leadership.claim()).await {
@@ -355,7 +354,28 @@ impl<D: Duties> Elector<D> {
         select! {
             biased;
             () = giving_back => {}
-            () = leadership.expired() => tracing::warn!("lease not released: it ends by itself"),
+            () = limit => tracing::warn!("lease not released: it ends by itself"),
+            () = hurry(&shutdown) => {}
         }
+    }
+}
+
+/// Ends a little after the shutdown began: what has no answer by then is left.
+async fn hurry(shutdown: &CancellationToken) {
+    shutdown.cancelled().await;
+    sleep(FAREWELL).await;
+}
+
+/// Lets duties finish that are over, and finds out whether another leads already.
+async fn say_farewell(leadership: &Leadership, performing: impl Future) -> End {
+    leadership.wind_down();
+    select! {
+        biased;
+        refutation = leadership.refuted() => match refutation {
+            Refutation::Fenced => End::Fenced,
+            Refutation::OtherServer => End::Deadline,
+        },
+        _ = performing => End::Deadline,
+        () = sleep(FAREWELL) => End::Deadline,
     }
 }

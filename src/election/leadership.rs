@@ -90,10 +90,12 @@ impl Leadership {
         }
     }
 
-    /// The time by the store's clock, in ms, whatever this machine's wall clock says.
-    pub fn store_time(&self) -> u64 {
+    /// The time by the store's clock at `instant`, in ms, whatever this machine's wall clock says.
+    pub fn store_time(&self, instant: Instant) -> u64 {
         let StoreTime { ms, at } = *self.store_time.lock();
-        ms + u64::try_from(at.elapsed().as_millis()).unwrap_or_default()
+        let since = u64::try_from(instant.saturating_duration_since(at).as_millis());
+        let before = u64::try_from(at.saturating_duration_since(instant).as_millis());
+        (ms + since.unwrap_or_default()).saturating_sub(before.unwrap_or_default())
     }
 
     /// Ends when the lease is about to be given back: start nothing, finish what is under way.

@@ -38,6 +38,10 @@ impl View {
     }
 }
 
+/// Terms are milliseconds since 1970, and scripts see numbers as doubles: beyond this one, in the
+/// year 144,683, they would not grow any more.
+const HIGHEST_TERM: u64 = 1 << 52;
+
 /// Keeps the [`View`], and the highest term that this replica has seen.
 pub(super) struct Observer {
     view: watch::Sender<View>,
@@ -60,6 +64,10 @@ impl Observer {
 
     /// Notes a term, wherever it was seen.
     pub(super) fn saw_term(&self, term: u64) {
+        if term > HIGHEST_TERM {
+            tracing::warn!(term, "a term that no clock gives was announced: ignored");
+            return;
+        }
         let known = self.seen.fetch_max(term, Ordering::Relaxed);
         if term <= known {
             return;

@@ -34,6 +34,8 @@ pub(super) struct Entry {
     stale_after: Duration,
     pub(super) snapshot: Option<Arc<Snapshot>>,
     check: Option<Check>,
+    /// Since when this gateway waits for a first check.
+    since: Instant,
     /// What subscribers are told; follows [`Entry::is_stale`] at each check and tick.
     pub(super) stale: bool,
     watchers: HashMap<u64, Watcher>,
@@ -111,6 +113,7 @@ impl Entry {
             stale_after: config.stale_after,
             snapshot: None,
             check: None,
+            since: Instant::now(),
             stale: false,
             watchers: HashMap::new(),
         }
@@ -151,9 +154,14 @@ impl Entry {
         self.check.map(|check| check.age(now))
     }
 
-    /// Whether the snapshot is too old, or of unknown age. What was never fetched has no age.
+    /// Whether the last good check is too long ago. Where none is known of, a snapshot is too old,
+    /// and what has none becomes so in the same time as from a good check.
     fn is_stale(&self, now: Instant) -> bool {
-        self.snapshot.is_some() && self.age(now).is_none_or(|age| age > self.stale_after)
+        match (self.age(now), &self.snapshot) {
+            (Some(age), _) => age > self.stale_after,
+            (None, Some(_)) => true,
+            (None, None) => now.saturating_duration_since(self.since) > self.stale_after,
+        }
     }
 
     pub(super) fn view(&self, now: Instant) -> EndpointView {

@@ -17,6 +17,9 @@ use crate::store::{Channel, Reading, Store, StoreError, Subscription};
 
 /// How long the channel may be silent: three beats.
 const SILENCE: Duration = Duration::from_secs(3);
+/// How long after the message before it a beat is late. What it tells of then waited somewhere, and
+/// the store knows better how old it is.
+const LATE: Duration = Duration::from_millis(1200);
 /// The longest wait from one try to subscribe to the next.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// How often ages are compared with their limits.
@@ -39,6 +42,8 @@ pub(super) enum Break {
     Lost,
     /// Three beats were missed.
     Silent,
+    /// A beat was late: the checks that it tells of may be old.
+    Late,
 }
 
 impl Break {
@@ -51,12 +56,13 @@ impl Break {
             Self::Undecodable(_) => "undecodable",
             Self::Lost => "lost",
             Self::Silent => "silent",
+            Self::Late => "late",
         }
     }
 
     /// Whether the subscription cannot be relied on any more.
     fn ends_subscription(&self) -> bool {
-        matches!(self, Self::Lost | Self::Silent)
+        matches!(self, Self::Behind | Self::Lost | Self::Silent)
     }
 }
 
@@ -156,6 +162,7 @@ impl Hub {
                 warn!(%error, "a message on the updates channel cannot be read: gateway reads the store again");
             }
             resync(found.as_str());
+            sleep(backoff.wait()).await;
         }
     }
 
@@ -166,17 +173,22 @@ impl Hub {
         backoff: &mut Backoff,
         outage: &mut Outage,
     ) -> Break {
+        let mut last = Instant::now();
         loop {
             let message = match timeout(SILENCE, messages.next()).await {
                 Ok(Some(message)) => message,
                 Ok(None) => return Break::Lost,
                 Err(_) => return Break::Silent,
             };
-            backoff.reset();
             outage.heard();
+            if last.elapsed() > LATE {
+                return Break::Late;
+            }
+            last = Instant::now();
             if let Err(found) = self.hear(message) {
                 return found;
             }
+            backoff.reset();
         }
     }
 
@@ -225,10 +237,11 @@ impl Hub {
                 entry.checked(Check::new(Duration::ZERO, now), now);
             }
         }
-        if beat.last > board.position {
-            return Err(Break::Behind);
+        match Order::of(beat.last, board.position) {
+            Order::Known => Ok(()),
+            Order::NewTerm => Err(Break::NewTerm),
+            Order::Next | Order::Gap => Err(Break::Behind),
         }
-        Ok(())
     }
 
     /// Passes on what was read: the snapshots up to the record's version. Pub/Sub brings the

@@ -53,7 +53,8 @@ pub struct EndpointView {
     pub stale_after: Duration,
     /// The time since its last good check; `None` when none is known of.
     pub age: Option<Duration>,
-    /// Whether there is a snapshot that is older than `stale_after`, or of unknown age.
+    /// Whether the last good check is longer ago than `stale_after`, or none is known of and that
+    /// long has been waited for one.
     pub stale: bool,
     /// The newest snapshot; `None` when it was never fetched.
     pub snapshot: Option<Arc<Snapshot>>,

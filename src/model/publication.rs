@@ -171,7 +171,7 @@ impl Publication {
                         serde_json::from_str(data.get()).map_err(|error| invalid(&error))?;
                     Body::Text(text.into())
                 } else {
-                    Body::Json(json.slice_ref(data.get().as_bytes()))
+                    Body::Json(with_spaces(&json, data.get()))
                 }
             }
             (None, Some(encoded)) => {
@@ -220,6 +220,17 @@ impl Update {
     }
 }
 
+/// The value `data` with the white space around it, which belongs to the body but not to the value:
+/// from the colon before it to the brace that ends the publication.
+fn with_spaces(json: &Bytes, data: &str) -> Bytes {
+    let value = json.slice_ref(data.as_bytes());
+    let start = value.as_ptr() as usize - json.as_ptr() as usize;
+    let end = start + value.len();
+    let before = json[..start].iter().rev().take_while(|byte| byte.is_ascii_whitespace()).count();
+    let after = json[end..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    json.slice(start - before..end + after)
+}
+
 /// JSON of a value whose serialisation cannot fail: plain structs, strings and numbers.
 fn to_json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
@@ -254,8 +265,9 @@ mod tests {
 
     #[test]
     fn every_kind_of_body_reads_back_as_it_was() {
-        let bodies: [(&str, &[u8]); 6] = [
+        let bodies: [(&str, &[u8]); 7] = [
             ("application/json", b"[1,2]"),
+            ("application/json", b" {\"a\":1} "),
             ("application/json", b"\"a lone string\""),
             ("text/plain", b"\"quoted text\""),
             ("text/csv", b"a,b\r\n1,2\r\n"),

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::select;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::fetch::{Fetcher, Validators};
 use super::outbox::Outbox;
@@ -91,6 +91,7 @@ impl Poller {
                     validators: Validators { etag: known.etag, last_modified: known.last_modified },
                     in_flight: false,
                     failures: 0,
+                    failing: None,
                     metrics: metrics.clone(),
                 };
                 (tracked, state)
@@ -127,7 +128,7 @@ impl Duties for Poller {
             () = leadership.winding_down() => return,
         };
         let (mut endpoints, states) = self.track(leadership.claim().base, &left);
-        let time = PollTime::starting_at(leadership.store_time());
+        let time = PollTime::starting_at(leadership.store_time(Instant::now()));
         let agenda = first_polls(time.now(), &endpoints, &left);
         let outbox = Outbox::default();
         let fetcher = Arc::clone(&self.fetcher);

@@ -54,9 +54,16 @@ impl Outbox {
         self.filled.notify_one();
     }
 
-    /// Notes a good check without a change. It waits for the next beat.
+    /// Notes a good check without a change. It waits for the next beat; but where the body it
+    /// confirms is not published yet, it goes with that. On its own it would reach the store first,
+    /// and a successor would ask with the validators of a body that nobody has.
     pub(super) fn unchanged(&self, endpoint: usize, at: u64, validators: Option<Validators>) {
         let mut pending = self.pending.lock();
+        if let Some(change) = pending.changes.get_mut(&endpoint) {
+            change.fetched_at = at;
+            change.validators = validators.unwrap_or_else(|| change.validators.clone());
+            return;
+        }
         pending.unchanged.insert(endpoint, at);
         if let Some(validators) = validators {
             pending.validators.insert(endpoint, validators);
@@ -150,6 +157,18 @@ mod tests {
         }
         assert_eq!(taken(&outbox).len(), 2);
         assert_eq!(taken(&outbox).len(), 1);
+    }
+
+    #[test]
+    fn a_check_of_an_unpublished_change_goes_with_it() {
+        let outbox = Outbox::default();
+        let validators = Validators { etag: Some("new".into()), last_modified: None };
+        outbox.changed(1, change(10, 1));
+        outbox.unchanged(1, 20, Some(validators.clone()));
+        let (unchanged, others) = outbox.take_unchanged();
+        assert!(unchanged.is_empty() && others.is_empty());
+        let changes = outbox.take_changes();
+        assert_eq!((changes[0].1.fetched_at, &changes[0].1.validators), (20, &validators));
     }
 
     #[test]

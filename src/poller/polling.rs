@@ -1,11 +1,11 @@
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::histogram;
 use tokio::select;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use super::failure::PollFailure;
@@ -24,12 +24,14 @@ pub(super) struct Polling<'a> {
     agenda: BinaryHeap<Reverse<(u64, usize)>>,
     time: PollTime,
     polls: JoinSet<Poll>,
+    /// Which endpoint a task polls.
+    running: HashMap<Id, usize>,
 }
 
 /// A poll that has ended.
 struct Poll {
-    endpoint: usize,
-    took: Duration,
+    started: Instant,
+    ended: Instant,
     result: Result<Fetched, PollFailure>,
 }
 
@@ -66,8 +68,8 @@ impl<'a> Polling<'a> {
         time: PollTime,
     ) -> Self {
         let agenda = agenda.into_iter().map(|(endpoint, due)| Reverse((due, endpoint))).collect();
-        let polls = JoinSet::new();
-        Self { leadership, fetcher, outbox, endpoints, agenda, time, polls }
+        let (polls, running) = (JoinSet::new(), HashMap::new());
+        Self { leadership, fetcher, outbox, endpoints, agenda, time, polls, running }
     }
 
     /// Polls until the leadership winds down. Polls that have no answer by then are cancelled;
@@ -78,21 +80,12 @@ impl<'a> Polling<'a> {
             select! {
                 biased;
                 () = self.leadership.winding_down() => break,
-                Some(poll) = self.polls.join_next() => self.settle(poll),
-                () = sleep_until(due.unwrap_or_else(far_away)), if due.is_some() => {
-                    if self.leadership.may_act() {
-                        self.start_due();
-                    } else {
-                        select! {
-                            () = self.leadership.winding_down() => break,
-                            () = self.leadership.confirmed() => {}
-                        }
-                    }
-                }
+                Some(poll) = self.polls.join_next_with_id() => self.settle(poll),
+                () = may_start(self.leadership, due) => self.start_due(),
             }
         }
         self.polls.abort_all();
-        while let Some(poll) = self.polls.join_next().await {
+        while let Some(poll) = self.polls.join_next_with_id().await {
             self.settle(poll);
         }
         self.outbox.close();
@@ -118,51 +111,58 @@ impl<'a> Polling<'a> {
             histogram!("pollux_schedule_lag_seconds").record(late);
             let (config, validators) = (Arc::clone(&tracked.config), tracked.validators.clone());
             let fetcher = Arc::clone(&self.fetcher);
-            self.polls.spawn(async move {
+            let task = self.polls.spawn(async move {
                 let started = Instant::now();
                 let result = fetcher.fetch(&config, &validators).await;
-                Poll { endpoint, took: started.elapsed(), result }
+                Poll { started, ended: Instant::now(), result }
             });
+            self.running.insert(task.id(), endpoint);
         }
     }
 
     /// Judges a poll that has ended. One that was cancelled leaves nothing to judge.
-    fn settle(&mut self, poll: Result<Poll, JoinError>) {
-        let Ok(Poll { endpoint, took, result }) = poll else {
-            return;
-        };
+    fn settle(&mut self, poll: Result<(Id, Poll), JoinError>) {
+        let id = poll.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        let Some(endpoint) = self.running.remove(&id) else { return };
         let tracked = &mut self.endpoints[endpoint];
         tracked.in_flight = false;
-        tracked.metrics.seconds.record(took);
+        let Poll { started, ended, result } = match poll {
+            Ok((_, poll)) => poll,
+            Err(error) if error.is_cancelled() => return,
+            Err(error) => {
+                tracing::error!(endpoint = %tracked.config.name, %error, "a poll failed by a defect");
+                return;
+            }
+        };
+        tracked.metrics.seconds.record(ended - started);
         match result {
             Ok(fetched) => {
                 tracked.recovered();
-                self.accept(endpoint, fetched);
+                self.accept(endpoint, fetched, self.leadership.store_time(ended));
             }
             Err(failure) => tracked.failed(&failure),
         }
     }
 
-    /// Hands a good answer to the outbox, as a change or as a check.
-    fn accept(&mut self, endpoint: usize, fetched: Fetched) {
-        let now = self.leadership.store_time();
+    /// Hands a good answer to the outbox, as a change or as a check at `at`.
+    fn accept(&mut self, endpoint: usize, fetched: Fetched, at: u64) {
         let tracked = &mut self.endpoints[endpoint];
         match fetched {
             Fetched::NotModified => {
                 tracked.metrics.not_modified.increment(1);
-                self.outbox.unchanged(endpoint, now, None);
+                self.outbox.unchanged(endpoint, at, None);
             }
             Fetched::Body { validators, hash, .. } if hash == tracked.hash => {
                 tracked.metrics.unchanged.increment(1);
                 let news = (validators != tracked.validators).then(|| validators.clone());
                 tracked.validators = validators;
-                self.outbox.unchanged(endpoint, now, news);
+                self.outbox.unchanged(endpoint, at, news);
             }
             Fetched::Body { content_type, body, validators, hash } => {
                 tracked.metrics.changed.increment(1);
                 tracked.hash.clone_from(&hash);
                 tracked.validators = validators.clone();
-                let change = Change { fetched_at: now, content_type, body, hash, validators };
+                let change = Change { fetched_at: at, content_type, body, hash, validators };
                 self.outbox.changed(endpoint, change);
             }
         }
@@ -176,14 +176,15 @@ impl Tracked {
             tracing::info!(endpoint = %self.config.name, failures = self.failures, "polled again");
         }
         self.failures = 0;
+        self.failing = None;
     }
 
-    /// Counts a failure and logs it, the first of a row where everybody sees it.
+    /// Counts a failure and logs it, the first of its kind in a row where everybody sees it.
     fn failed(&mut self, failure: &PollFailure) {
         self.metrics.failure(failure.kind);
         self.failures = self.failures.saturating_add(1);
         let (endpoint, kind) = (&self.config.name, failure.kind.as_str());
-        if self.failures == 1 {
+        if self.failing.replace(failure.kind) != Some(failure.kind) {
             tracing::warn!(%endpoint, kind, "poll failed, keeping the last good snapshot: {failure}");
         } else {
             tracing::debug!(%endpoint, kind, failures = self.failures, "poll failed: {failure}");
@@ -191,7 +192,11 @@ impl Tracked {
     }
 }
 
-/// A time that is never waited for.
-fn far_away() -> Instant {
-    Instant::now() + Duration::from_secs(3600)
+/// Waits until something is due and the lease is surely held.
+async fn may_start(leadership: &Leadership, due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+    leadership.confirmed().await;
 }

@@ -9,7 +9,7 @@ use super::outbox::{Change, Outbox};
 use crate::backoff::Backoff;
 use crate::config::EndpointConfig;
 use crate::election::{Leadership, Refutation};
-use crate::model::{Beat, Publication, Version};
+use crate::model::{Beat, Publication, Record, Version};
 use crate::store::{Batch, BatchItem, PollState, Published, Standing, Store};
 
 /// The time from one beat to the next. A check that a beat tells of is this old at the most, which
@@ -55,8 +55,8 @@ impl<'a> Publisher<'a> {
                 () = sleep_until(self.next_beat) => {}
             }
             let closed = self.outbox.is_closed();
-            let batch = self.compose(closed);
-            self.deliver(&batch).await;
+            let mut batch = self.compose(closed);
+            self.deliver(&mut batch).await;
             self.sequence = batch.last();
             if closed && !self.outbox.has_changes() {
                 return;
@@ -114,10 +114,14 @@ impl<'a> Publisher<'a> {
 
     /// Lets a batch take effect, however often it must be sent. If the store refuses it, the
     /// leadership is over and this never ends: whoever waits for it is dropped.
-    async fn deliver(&self, batch: &Batch) {
+    async fn deliver(&self, batch: &mut Batch) {
         let mut backoff = Backoff::up_to(LONGEST_WAIT);
         let mut sent_before = false;
         loop {
+            // Asking costs little, where sending a large batch again may take too long again.
+            if sent_before && self.recorded(batch).await {
+                break;
+            }
             match self.store.publish(self.leadership.claim(), batch).await {
                 Ok(Published::Accepted) => break,
                 Ok(Published::Fenced(Some(standing)))
@@ -126,7 +130,8 @@ impl<'a> Publisher<'a> {
                     break;
                 }
                 Ok(Published::Fenced(standing)) => {
-                    tracing::warn!(term = self.leadership.term(), ?standing, "publication fenced");
+                    let (term, by_term) = (self.leadership.term(), standing.map(|by| by.term));
+                    tracing::warn!(term, by_term, "publication fenced");
                     count("fenced", batch);
                     return self.give_up(Refutation::Fenced).await;
                 }
@@ -137,6 +142,8 @@ impl<'a> Publisher<'a> {
                     }
                     count("failed", batch);
                     sent_before = true;
+                    // Gateways take what a beat tells for new: what waited for long is not.
+                    self.forget_checks(batch);
                     sleep(backoff.wait()).await;
                 }
             }
@@ -145,6 +152,19 @@ impl<'a> Publisher<'a> {
         if backoff.reset() {
             tracing::info!(term = self.leadership.term(), "publishing again");
         }
+    }
+
+    /// Whether the record says that a batch with publications took effect.
+    async fn recorded(&self, batch: &Batch) -> bool {
+        let record = self.store.observe().await.ok().and_then(|observation| observation.record);
+        record.is_some_and(|Record { term, lease, sequence, .. }| {
+            !batch.items.is_empty() && self.went_in(batch, &Standing { term, lease, sequence })
+        })
+    }
+
+    fn forget_checks(&self, batch: &mut Batch) {
+        let last = Version::new(self.leadership.term(), batch.last());
+        batch.beat = batch.beat.take().map(|_| Beat { last, checked: Vec::new() }.json());
     }
 
     /// Whether a batch whose answer was lost took effect: then the record is where it would be.

@@ -18,6 +18,8 @@ pub(super) struct Tracked {
     pub(super) in_flight: bool,
     /// Failures in a row.
     pub(super) failures: u32,
+    /// The kind of the last one.
+    pub(super) failing: Option<PollFailureKind>,
     pub(super) metrics: PollMetrics,
 }
 

@@ -221,12 +221,14 @@ impl State {
             Some(repeated) => repeated.clone(),
             None => {
                 let stored = previous.as_ref().map_or(0, |record| record.term);
-                let term = (stored + 1).max(request.seen + 1).max(now);
+                let term = stored.max(request.seen).saturating_add(1).max(now);
+                // A store that is behind what was seen elsewhere has lost publications.
+                let kept = previous.as_ref().filter(same_run).filter(|_| request.seen <= stored);
                 Record {
                     term,
                     lease,
                     sequence: 0,
-                    base: previous.as_ref().filter(same_run).map_or(term, |record| record.base),
+                    base: kept.map_or(term, |record| record.base),
                     run_id: self.run_id.clone(),
                     alive: String::new(),
                     replica: request.replica.clone(),

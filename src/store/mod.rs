@@ -137,7 +137,7 @@ pub struct ClaimRequest {
     pub replica: String,
     /// Its admin address.
     pub address: String,
-    /// How long the lease had been free when the replica acquired it, as far as it saw.
+    /// How long nobody had led when the replica acquired the lease, as far as it saw.
     pub gap: Duration,
     /// Whether a lease that a server with another run id does not know may be put back: only its
     /// holder may ask for that.

@@ -31,7 +31,8 @@ pub struct TimelineEntry {
     pub term: u64,
     /// Why: a [`Cause`].
     pub cause: String,
-    /// How long the lease was free, in ms.
+    /// How long nobody had led before, in ms: since a release, or since the last renewal of a lease
+    /// that ended. 0 where nobody saw it.
     pub gap: u64,
 }
 

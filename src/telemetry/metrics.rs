@@ -91,7 +91,7 @@ fn describe() {
     describe_histogram!(
         "pollux_takeover_seconds",
         Unit::Seconds,
-        "From a lease's end to this replica's claim, by cause"
+        "From a release, or the last renewal of a lost leader, to this replica's claim"
     );
     describe_counter!(
         "pollux_redis_failures_total",

@@ -81,6 +81,10 @@ fn bad_settings_at_the_top_are_refused() {
             "6: lease: expected a retry_period of at least 10ms, found retry_period 9ms, renew_deadline 4s, duration 6s",
         ),
         (
+            "redis: {url: 'redis://localhost', timeout: 4s}",
+            "6: redis.timeout: expected less than the renew_deadline of 4s, within which a renewal is tried again, found 4s",
+        ),
+        (
             "lease: {ttl: 4s}",
             "6: lease.ttl: unknown setting; known here: duration, renew_deadline, retry_period",
         ),
@@ -93,6 +97,10 @@ fn bad_settings_at_the_top_are_refused() {
             "6: gateway.max_streams: expected a whole number from 1 to 1048576, found 0",
         ),
         ("gateway: 8080", "6: gateway: expected settings (listen, max_streams), found text"),
+        (
+            "admin: {listen: '127.0.0.1:8080'}",
+            "6: admin.listen: expected another port than gateway.listen, found 127.0.0.1:8080",
+        ),
         (
             "admin: {listen: '9090'}",
             "6: admin.listen: expected an IP address and port such as 0.0.0.0:8080 or [::]:8080, found 9090",
@@ -213,18 +221,33 @@ fn bad_endpoints_are_refused() {
         ),
         (
             "every: 1s",
+            "every: 1s\n    timeout: 3s\n    connect_timeout: 4s",
+            "7: endpoints[0].connect_timeout: expected at most the timeout of 3s, found 4s",
+        ),
+        (
+            "every: 1s",
+            "every: 1s\n    stale_after: 1s",
+            "6: endpoints[0].stale_after: expected more than the interval of 1s, found 1s",
+        ),
+        (
+            "every: 1s",
+            "every: 1s\n    headers: {If-None-Match: x}",
+            "6: endpoints[0].headers.If-None-Match: expected another header: Pollux sets this one itself",
+        ),
+        (
+            "every: 1s",
             "every: 1s\n    max_body: 1 MiB",
-            "6: endpoints[0].max_body: expected a size from 1B to 512MiB such as 512KiB or 10MiB, found \"1 MiB\"",
+            "6: endpoints[0].max_body: expected a size from 1B to 64MiB such as 512KiB or 10MiB, found \"1 MiB\"",
         ),
         (
             "every: 1s",
             "every: 1s\n    max_body: 0",
-            "6: endpoints[0].max_body: expected a size from 1B to 512MiB such as 512KiB or 10MiB, found 0",
+            "6: endpoints[0].max_body: expected a size from 1B to 64MiB such as 512KiB or 10MiB, found 0",
         ),
         (
             "every: 1s",
             "every: 1s\n    max_body: 1GiB",
-            "6: endpoints[0].max_body: expected a size from 1B to 512MiB such as 512KiB or 10MiB, found 1GiB",
+            "6: endpoints[0].max_body: expected a size from 1B to 64MiB such as 512KiB or 10MiB, found 1GiB",
         ),
         (
             "every: 1s",

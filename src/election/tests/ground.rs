@@ -178,7 +178,7 @@ fn count(leadership: &Leadership, after: u64) -> Batch {
     let publication = Publication::new(
         EndpointName::new("counter").unwrap(),
         Version::new(leadership.term(), after + 1),
-        leadership.store_time(),
+        leadership.store_time(Instant::now()),
         "application/json".into(),
         Body::Json((after + 1).to_string().into()),
     );

@@ -32,6 +32,8 @@ async fn a_leader_that_cannot_renew_acts_until_the_renew_deadline_and_no_longer(
         Method::Renew => Some(Fault::RequestLost(Duration::from_millis(70))),
         // What is under way at the end takes its time.
         Method::Publish => Some(Fault::SlowReply(Duration::from_millis(200))),
+        // Or else it would lead again at once.
+        Method::Release => Some(Fault::RequestLost(Duration::ZERO)),
         _ => None,
     });
     let deadline = cluster.store(0).last_answered(Method::Renew) + cluster.lease.renew_deadline;
@@ -45,13 +47,28 @@ async fn a_leader_that_cannot_renew_acts_until_the_renew_deadline_and_no_longer(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lease_whose_leader_missed_the_deadline_is_given_back_as_soon_as_the_store_answers() {
+    let cluster = cluster(2);
+    let first = cluster.leader().await;
+    // Renewals arrive and extend the lease, but no answer comes back.
+    cluster.store(first).plan(|method, _| match method {
+        Method::Renew => Some(Fault::ReplyLost(Duration::ZERO)),
+        _ => None,
+    });
+    let term = cluster.term();
+    let within = cluster.lease.renew_deadline + MARGIN;
+    wait_for("a new term", within, || cluster.term() > term).await;
+    cluster.finish().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_deadline_counts_from_when_a_renewal_was_sent() {
     let cluster = cluster(1);
     cluster.leader().await;
     let slow = Duration::from_millis(900);
     cluster.store(0).plan(move |method, number| match (method, number) {
         (Method::Renew, 1) => Some(Fault::SlowReply(slow)),
-        (Method::Renew, _) => Some(Fault::RequestLost(Duration::ZERO)),
+        (Method::Renew | Method::Release, _) => Some(Fault::RequestLost(Duration::ZERO)),
         _ => None,
     });
     advance(Duration::from_secs(7)).await;

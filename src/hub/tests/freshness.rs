@@ -109,10 +109,16 @@ async fn the_age_in_the_store_counts_for_a_gateway_that_starts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_never_fetched_has_no_age_and_is_not_stale() {
+async fn what_was_never_fetched_becomes_stale_without_an_age() {
     let (hub, server) = (hub(), Server::new());
     let (_task, _shutdown) = follow(&hub, &server);
-    sleep(LIMIT * 2).await;
-    let view = hub.endpoint("a").unwrap();
-    assert_eq!((view.age, view.stale, view.version()), (None, false, None));
+    let seen = || {
+        let view = hub.endpoint("a").unwrap();
+        (view.age, view.stale, view.version())
+    };
+    assert_eq!(seen(), (None, false, None));
+    let mut subscriber = hub.subscribe(["a"], Version::NONE).unwrap();
+    let events = next(&mut subscriber).await;
+    assert!(matches!(events[..], [Event::Freshness { stale: true, age: None, .. }]), "{events:?}");
+    assert_eq!(seen(), (None, true, None));
 }

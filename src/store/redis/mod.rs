@@ -39,7 +39,7 @@ static PRESENCE: LazyLock<Script> =
 const SNAPSHOTS_AT_ONCE: usize = 64;
 /// What a slow network still carries in a millisecond, in bytes: large batches get that much
 /// longer than the configured timeout.
-const BYTES_PER_MILLISECOND: usize = 10 * 1024;
+const BYTES_PER_MILLISECOND: usize = 1024;
 
 /// A cluster's store in Redis.
 pub struct RedisStore {

@@ -40,8 +40,10 @@ elseif claimed_with == '' then
   cause = 'released'
 end
 
-term = string.format('%.0f', math.max((tonumber(term) or 0) + 1, seen + 1, now))
-if not same_server or not base then
+local stored = tonumber(term) or 0
+term = string.format('%.0f', math.max(stored + 1, seen + 1, now))
+-- A server that is behind what was seen elsewhere has lost publications, whatever its run id.
+if not same_server or not base or seen > stored then
   base = term
 end
 local counted = redis.pcall('PUBSUB', 'NUMSUB', alive)
