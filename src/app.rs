@@ -29,6 +29,10 @@ pub const PRESENCE_EVERY: Duration = Duration::from_secs(10);
 /// How soon it says so again where the store did not answer.
 const PRESENCE_RETRY: Duration = Duration::from_secs(1);
 
+/// How long clients may take to fetch what they have been sent once the replica leaves: one that
+/// does not read would otherwise take the whole drain time.
+const LAST_BYTES: Duration = Duration::from_secs(2);
+
 /// What a replica does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Role {
@@ -236,7 +240,8 @@ impl App {
                 shutdown.clone(),
             );
             let routes = gateway::router(state).merge(self.more_routes);
-            parts.spawn(http::serve(listener, routes, self.config.drain, shutdown.clone()));
+            let grace = self.config.drain.min(LAST_BYTES);
+            parts.spawn(http::serve(listener, routes, grace, shutdown.clone()));
             let following = shutdown.clone();
             parts.spawn(async move { hub.follow(store, following).await });
         }

@@ -97,26 +97,29 @@ impl<D: Duties> Elector<D> {
 
     /// Stands by and leads in turn, until the shutdown. Hands over before it returns.
     pub async fn run(mut self) {
-        while let Some(taken) = self.stand_by().await {
+        let mut led_until = None;
+        while let Some(taken) = self.stand_by(led_until).await {
             self.serve(taken).await;
+            led_until = Some(Instant::now());
             // A fresh one for the next time: whoever sees this one gone need not wait for the lease.
             self.liveness = Liveness::new(Arc::clone(&self.store));
         }
     }
 
-    /// Waits for a free lease and takes it. `None`: the replica shuts down.
-    async fn stand_by(&mut self) -> Option<Taken> {
+    /// Waits for a free lease and takes it. `led_until`: when this replica led last. `None`: the
+    /// replica shuts down.
+    async fn stand_by(&mut self, led_until: Option<Instant>) -> Option<Taken> {
         let shutdown = self.shutdown.clone();
         select! {
             biased;
             () = shutdown.cancelled() => None,
-            taken = self.contend() => Some(taken),
+            taken = self.contend(led_until) => Some(taken),
         }
     }
 
     /// Tries for the lease whenever it may be free, until it is taken.
-    async fn contend(&mut self) -> Taken {
-        let mut leaderless_since = None;
+    async fn contend(&mut self, led_until: Option<Instant>) -> Taken {
+        let mut leaderless_since = led_until;
         loop {
             let observation = self.observe().await;
             let replaced = self.is_replaced(observation.run_id);

@@ -16,7 +16,7 @@ use super::client::{self, Trust};
 use super::excerpt::quote;
 use super::failure::{self, PollFailure, PollFailureKind, Progress, failure};
 use crate::config::{EndpointConfig, Expectation};
-use crate::model::{Body, EndpointName};
+use crate::model::{Body, EndpointName, is_json};
 use crate::tls;
 
 /// The longest validator that is kept and sent back, in bytes. A longer one would risk that the
@@ -156,6 +156,7 @@ impl Fetcher {
         let validators = Validators::of(response.headers());
         let bytes = read(endpoint, response, progress).await?;
         let body = expect_body(endpoint, &content_type, bytes)?;
+        let content_type = as_published(content_type, &body);
         Ok(Fetched::Body {
             hash: content_hash(&content_type, body.bytes()),
             content_type,
@@ -333,9 +334,31 @@ fn expect_body(
     }
 }
 
+/// The media type that is published. On the wire a lone JSON string of another type would be the
+/// same as text, and be read as that.
+fn as_published(content_type: String, body: &Body) -> String {
+    match body {
+        Body::Json(json)
+            if json.trim_ascii_start().starts_with(b"\"") && !is_json(&content_type) =>
+        {
+            JSON.to_owned()
+        }
+        _ => content_type,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lone_string_is_published_as_json_whatever_the_backend_calls_it() {
+        let json = |text: &'static [u8]| Body::json(Bytes::from_static(text)).unwrap();
+        assert_eq!(as_published("text/plain".into(), &json(b"\"a\"")), JSON);
+        assert_eq!(as_published("text/plain".into(), &json(b"[1]")), "text/plain");
+        let own = "application/geo+json";
+        assert_eq!(as_published(own.into(), &json(b"\"a\"")), own);
+    }
 
     #[test]
     fn media_types_match_exactly_or_by_their_type() {

@@ -35,10 +35,12 @@ static PUBLISH: LazyLock<Script> =
 static PRESENCE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("script/presence.lua")));
 
-/// How many snapshots are read at once: bodies are large, and Redis does nothing else meanwhile.
-const SNAPSHOTS_AT_ONCE: usize = 64;
-/// What a slow network still carries in a millisecond, in bytes: large batches get that much
-/// longer than the configured timeout.
+/// How many snapshots are read at once, and from how many bytes on no further one: Redis does
+/// nothing else meanwhile.
+const SNAPSHOTS_AT_ONCE: usize = 256;
+const BYTES_AT_ONCE: usize = 4 << 20;
+/// What a slow network still carries in a millisecond, in bytes: large requests and replies get
+/// that much longer than the configured timeout.
 const BYTES_PER_MILLISECOND: usize = 1024;
 
 /// A cluster's store in Redis.
@@ -205,7 +207,7 @@ impl Store for RedisStore {
 
     async fn publish(&self, claim: &Claim, batch: &Batch) -> Result<Published, StoreError> {
         let (script, size) = publish_script(&self.keys, claim, batch);
-        let longer = Duration::from_millis((size / BYTES_PER_MILLISECOND) as u64);
+        let longer = time_for(size);
         self.publish
             .request(Purpose::Publish, self.server.timeout() + longer, async |mut connection| {
                 if self.finds_another_server(claim, &connection) {
@@ -248,12 +250,23 @@ impl Store for RedisStore {
             })
             .await?;
         let mut reading = reply::reading(endpoints, facts);
-        for some in endpoints.chunks(SNAPSHOTS_AT_ONCE) {
-            let keys: Vec<String> = some.iter().map(|name| self.keys.snapshot(name)).collect();
+        let keys: Vec<String> = endpoints.iter().map(|name| self.keys.snapshot(name)).collect();
+        let mut sizes = redis::pipe();
+        for key in &keys {
+            sizes.strlen(key);
+        }
+        let sizes: Vec<usize> = self
+            .read
+            .request(Purpose::Read, self.server.timeout() * 2, async |mut connection| {
+                sizes.query_async(&mut connection.redis).await
+            })
+            .await?;
+        for (some, size) in portions(&keys, &sizes) {
+            let limit = self.server.timeout() + time_for(size);
             let snapshots = self
                 .read
-                .request(Purpose::Read, self.server.timeout() * 4, async |mut connection| {
-                    redis::cmd("MGET").arg(keys).query_async(&mut connection.redis).await
+                .request(Purpose::Read, limit, async |mut connection| {
+                    redis::cmd("MGET").arg(some).query_async(&mut connection.redis).await
                 })
                 .await?;
             reply::add_snapshots(&mut reading, snapshots);
@@ -345,6 +358,41 @@ fn publish_script(keys: &Keys, claim: &Claim, batch: &Batch) -> (ScriptInvocatio
     (script, size)
 }
 
+/// What a slow network needs to carry so many bytes.
+fn time_for(bytes: usize) -> Duration {
+    Duration::from_millis((bytes / BYTES_PER_MILLISECOND) as u64)
+}
+
+/// Cuts `keys` into portions that are read at once, each with the bytes that it holds.
+fn portions<'a>(keys: &'a [String], sizes: &[usize]) -> Vec<(&'a [String], usize)> {
+    let mut portions = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (at, size) in sizes.iter().enumerate().take(keys.len()) {
+        bytes += size;
+        let full = bytes >= BYTES_AT_ONCE || at - start + 1 == SNAPSHOTS_AT_ONCE;
+        if full || at + 1 == keys.len() {
+            portions.push((&keys[start..=at], bytes));
+            (start, bytes) = (at + 1, 0);
+        }
+    }
+    portions
+}
+
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn snapshots_are_read_in_portions_bounded_by_number_and_size() {
+        let keys = vec![String::new(); 600];
+        let mut sizes = vec![1; 600];
+        sizes[10] = BYTES_AT_ONCE;
+        let cut: Vec<_> = portions(&keys, &sizes).iter().map(|(keys, _)| keys.len()).collect();
+        assert_eq!(cut, [11, 256, 256, 77]);
+        assert!(portions(&[], &[]).is_empty());
+    }
 }
