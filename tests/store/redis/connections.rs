@@ -13,7 +13,7 @@ use crate::setup::{
 };
 
 /// A store that soon gives up waiting.
-fn impatient_store(url: &str) -> RedisStore {
+pub(super) fn impatient_store(url: &str) -> RedisStore {
     store_with(RedisConfig {
         url: url.parse().unwrap(),
         username: None,

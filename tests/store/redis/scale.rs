@@ -1,7 +1,9 @@
 use bytes::Bytes;
 use pollux::model::{Beat, Body, Publication, Version};
-use pollux::store::{Batch, PollState, Store as _};
+use pollux::store::{Batch, PollState, RedisStore, Store as _};
 
+use super::connections::impatient_store;
+use super::proxy::Proxy;
 use super::{ask, key};
 use crate::common::redis_server::RedisServer;
 use crate::setup::{batch, item, lead, name, next, publish, read, store_on, updates};
@@ -10,8 +12,20 @@ use crate::setup::{batch, item, lead, name, next, publish, read, store_on, updat
 async fn a_publication_of_5_mib_goes_through() {
     let server = RedisServer::start().await;
     let store = store_on(&server);
-    let claim = lead(&store).await;
-    let mut updates = updates(&store).await;
+    assert_large_publication_goes_through(&store).await;
+}
+
+#[tokio::test]
+async fn a_publication_of_5_mib_goes_through_a_slow_network() {
+    let server = RedisServer::start().await;
+    let proxy = Proxy::slow_to(server.port, 4_000_000).await;
+    let store = impatient_store(&proxy.url());
+    assert_large_publication_goes_through(&store).await;
+}
+
+async fn assert_large_publication_goes_through(store: &RedisStore) {
+    let claim = lead(store).await;
+    let mut updates = updates(store).await;
     let body = format!("\"{}\"", "x".repeat(5 * 1024 * 1024));
     let mut large = batch(&claim, 0, &["a"]);
     large.items[0].publication = Publication::new(
@@ -21,10 +35,10 @@ async fn a_publication_of_5_mib_goes_through() {
         "application/json".to_owned(),
         Body::json(Bytes::from(body)).unwrap(),
     );
-    publish(&store, &claim, &large).await;
+    publish(store, &claim, &large).await;
     let sent = &large.items[0].publication;
     assert!(next(&mut updates).await == *sent.json(), "the channel brings it whole");
-    assert!(read(&store, &["a"]).await.snapshots[0] == *sent, "it is read whole");
+    assert!(read(store, &["a"]).await.snapshots[0] == *sent, "it is read whole");
 }
 
 #[tokio::test]
