@@ -29,7 +29,7 @@ pub struct TimelineEntry {
     pub replica: String,
     /// Its term.
     pub term: u64,
-    /// Why: a [`Cause`].
+    /// Why: a [`Cause`](super::Cause).
     pub cause: String,
     /// How long nobody had led before, in ms: since a release, or since the last renewal of a lease
     /// that ended. 0 where nobody saw it.
