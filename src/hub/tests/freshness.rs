@@ -122,3 +122,19 @@ async fn what_was_never_fetched_becomes_stale_without_an_age() {
     assert!(matches!(events[..], [Event::Freshness { stale: true, age: None, .. }]), "{events:?}");
     assert_eq!(seen(), (None, true, None));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_a_late_beat_tells_of_is_as_old_as_the_store_says() {
+    let (hub, server) = (hub(), Server::new());
+    server.publish("a", Version::new(7, 1));
+    let (_task, _shutdown) = follow(&hub, &server);
+    let mut subscriber = hub.subscribe(["a"], Version::NONE).unwrap();
+    until(&mut subscriber, Version::new(7, 1)).await;
+    server.beat(&["a"]);
+    // So long was the beat held up that tells of a check made right after the one before.
+    sleep(Duration::from_millis(1500)).await;
+    server.send(r#"{"beat":"7-1","checked":["a"]}"#);
+    sleep(Duration::from_millis(10)).await;
+    let age = hub.endpoint("a").unwrap().age.unwrap();
+    assert!(age >= Duration::from_millis(1500), "{age:?}");
+}
