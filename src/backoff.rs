@@ -35,11 +35,6 @@ impl Backoff {
     pub fn reset(&mut self) -> bool {
         std::mem::take(&mut self.failures) > 0
     }
-
-    /// Whether the last failure was the first one in a row.
-    pub fn is_first(&self) -> bool {
-        self.failures <= 1
-    }
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ use super::history::{self, Change};
 use super::rate::Rate;
 use super::readers::Readers;
 use super::replicas::{Replicas, Status};
-use crate::hub::{EndpointView, Hub};
-use crate::model::{EndpointName, Version};
+use crate::admin::EndpointReport;
+use crate::hub::Hub;
 use crate::store::{EmbeddedStore, Observation, Store as _};
 
 /// How often it is looked at.
@@ -35,7 +35,7 @@ struct State {
     lease: f64,
     replicas: Vec<ReplicaState>,
     timeline: Vec<Change>,
-    endpoints: Vec<EndpointState>,
+    endpoints: Vec<EndpointReport>,
     backend: BackendState,
     readers: ReadersState,
 }
@@ -59,17 +59,6 @@ enum ReplicaRole {
     Leading,
     Standby,
     Crashed,
-}
-
-/// One endpoint, as the gateway sees it.
-#[derive(Debug, Serialize)]
-struct EndpointState {
-    name: EndpointName,
-    version: Option<Version>,
-    age: Option<f64>,
-    stale: bool,
-    every: f64,
-    stale_after: f64,
 }
 
 /// What the backend had to do.
@@ -166,7 +155,7 @@ impl Observer {
             leader: leading.map(|replica| replica.name.clone()),
             lease: LEASE.duration.as_secs_f64(),
             timeline: history::tell(&survey.timeline, &self.replicas.crashes()),
-            endpoints: self.hub.endpoints().into_iter().map(EndpointState::from).collect(),
+            endpoints: self.hub.endpoints().iter().map(EndpointReport::from).collect(),
             backend: self.backend(),
             readers: self.readers(),
             replicas,
@@ -213,18 +202,5 @@ fn replica(name: &str, status: &Status, seen: &Observation) -> ReplicaState {
         term,
         lease_left: lease_left.map(|left| left.as_secs_f64()),
         back_in: back_at.map(|at| (at - Instant::now()).as_secs_f64()),
-    }
-}
-
-impl From<EndpointView> for EndpointState {
-    fn from(view: EndpointView) -> Self {
-        Self {
-            version: view.version(),
-            age: view.age.map(|age| age.as_secs_f64()),
-            stale: view.stale,
-            every: view.every.as_secs_f64(),
-            stale_after: view.stale_after.as_secs_f64(),
-            name: view.name,
-        }
     }
 }

@@ -58,14 +58,14 @@ pub async fn bind(address: SocketAddr, option: &str) -> Result<TcpListener, Bind
 ///
 /// Then the listener closes at once, so that connections are refused, which makes an `EventSource`
 /// try elsewhere; an error status would end it for good. Requests finish, and whoever is not done
-/// within the drain time is cut off.
+/// within `grace` is cut off.
 ///
 /// hyper serves the connections without `axum::serve` in between: that sets no time for reading a
 /// request's head and no bound on a connection's buffers.
 pub async fn serve(
     listener: TcpListener,
     routes: Router,
-    drain: Duration,
+    grace: Duration,
     shutdown: CancellationToken,
 ) {
     let mut connections = JoinSet::new();
@@ -84,9 +84,9 @@ pub async fn serve(
     }
     drop(listener);
     let all = async { while connections.join_next().await.is_some() {} };
-    if timeout(drain, all).await.is_err() {
+    if timeout(grace, all).await.is_err() {
         let left = connections.len();
-        warn!(connections = left, "drain time is over: open connections are cut off");
+        warn!(connections = left, "clients did not finish in time: their connections are cut off");
         connections.shutdown().await;
     }
 }

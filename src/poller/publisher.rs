@@ -137,7 +137,7 @@ impl<'a> Publisher<'a> {
                 }
                 Ok(Published::OtherServer) => return self.give_up(Refutation::OtherServer).await,
                 Err(error) => {
-                    if backoff.is_first() {
+                    if !sent_before {
                         tracing::warn!(%error, "cannot publish: trying on");
                     }
                     count("failed", batch);
