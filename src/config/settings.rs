@@ -29,6 +29,9 @@ const SETTINGS: [&str; 11] = [
 /// The shortest retry period: more than a hundred renewals a second would serve nobody.
 const SHORTEST_RETRY_PERIOD: Duration = Duration::from_millis(10);
 
+/// The shortest crash probe: confirming what it found takes longer than this anyway.
+const SHORTEST_CRASH_PROBE: Duration = Duration::from_millis(10);
+
 /// The longest history: beyond, a stream holds more than a Redis server has memory for.
 const LONGEST_HISTORY: u64 = 1_000_000_000;
 
@@ -163,7 +166,8 @@ fn default_address(listen: SocketAddr, hostname: &str) -> String {
 }
 
 fn lease(setting: &Setting<'_>, reader: &mut Reader<'_>) -> Option<LeaseConfig> {
-    let section = reader.section(setting, &["duration", "renew_deadline", "retry_period"])?;
+    let known = ["duration", "renew_deadline", "retry_period", "crash_probe"];
+    let section = reader.section(setting, &known)?;
     let mut part = |key, default| match section.get(key) {
         Some(setting) => reader.duration(&setting),
         None => Some(default),
@@ -172,10 +176,15 @@ fn lease(setting: &Setting<'_>, reader: &mut Reader<'_>) -> Option<LeaseConfig> 
     let duration = part("duration", default.duration);
     let renew_deadline = part("renew_deadline", default.renew_deadline);
     let retry_period = part("retry_period", default.retry_period);
+    let crash_probe = match section.get("crash_probe") {
+        Some(setting) => reader.duration_or_off(&setting),
+        None => Some(default.crash_probe),
+    };
     let lease = LeaseConfig {
         duration: duration?,
         renew_deadline: renew_deadline?,
         retry_period: retry_period?,
+        crash_probe: crash_probe?,
     };
     match wrong_with_lease(&lease) {
         None => Some(lease),
@@ -199,6 +208,16 @@ fn wrong_with_lease(lease: &LeaseConfig) -> Option<String> {
     if lease.retry_period < SHORTEST_RETRY_PERIOD {
         let shortest = format_duration(SHORTEST_RETRY_PERIOD);
         return Some(format!("expected a retry_period of at least {shortest}, {shown}"));
+    }
+    if let Some(probe) = lease.crash_probe
+        && !(SHORTEST_CRASH_PROBE..=lease.duration).contains(&probe)
+    {
+        let shortest = format_duration(SHORTEST_CRASH_PROBE);
+        let (longest, probe) = (format_duration(lease.duration), format_duration(probe));
+        return Some(format!(
+            "expected a crash_probe from {shortest} to the duration of {longest}, or 0s for none, \
+             found {probe}"
+        ));
     }
     None
 }

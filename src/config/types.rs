@@ -51,19 +51,33 @@ pub struct RedisConfig {
 pub struct LeaseConfig {
     /// How long the lease lasts when nobody renews it.
     pub duration: Duration,
-    /// How long a leader goes on without a successful renewal.
+    /// For how long a leader tries again to renew before it stops.
     pub renew_deadline: Duration,
     /// How often the leader renews.
     pub retry_period: Duration,
+    /// How often a standby asks whether the leader still lives; `None`: never.
+    pub crash_probe: Option<Duration>,
 }
 
-/// A lost machine is replaced after six seconds, and a stall of Redis below four costs nothing.
+impl LeaseConfig {
+    /// How long after it sent a renewal that succeeded a leader goes on without another: until the
+    /// next one, a retry period later, has been tried for the renew deadline. Never so long that the
+    /// lease might have ended: half of what is between the deadline and the duration is left.
+    pub fn confirmed_for(&self) -> Duration {
+        let latest = (self.renew_deadline + self.duration) / 2;
+        (self.retry_period + self.renew_deadline).min(latest)
+    }
+}
+
+/// A crash is seen at once, a lost machine is replaced after six seconds, and a stall of Redis below
+/// four costs nothing.
 impl Default for LeaseConfig {
     fn default() -> Self {
         Self {
             duration: Duration::from_secs(6),
             renew_deadline: Duration::from_secs(4),
             retry_period: Duration::from_secs(1),
+            crash_probe: Some(Duration::from_millis(100)),
         }
     }
 }

@@ -6,8 +6,9 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::channels::{Announcements, Heard, Liveness};
+use super::channels::{Announcements, Heard};
 use super::leadership::{Leadership, Refutation};
+use super::liveness::{Liveness, Pulses, stay_alive};
 use super::view::Observer;
 use crate::backoff::Backoff;
 use crate::clock::Clock;
@@ -64,9 +65,9 @@ impl Keeper<'_> {
         shutdown: &CancellationToken,
     ) -> End {
         let Self { store, clock, lease, leadership, observer } = self;
-        let at_once = Notify::new();
+        let (at_once, pulses) = (Notify::new(), Pulses::new(lease.retry_period));
         let alive = liveness.id();
-        let renewing = renew(store, clock, lease, leadership, observer, alive, &at_once);
+        let renewing = renew(store, clock, lease, leadership, observer, alive, &at_once, &pulses);
         select! {
             biased;
             () = leadership.expired() => End::Deadline,
@@ -76,7 +77,7 @@ impl Keeper<'_> {
             },
             end = renewing => end,
             () = listen(store, leadership, observer, announcements, &at_once) => End::Fenced,
-            () = stay_alive(leadership, liveness, &at_once) => End::Lost,
+            () = stay_alive(leadership, liveness, &at_once, &pulses) => End::Lost,
             () = wind_down_on(leadership, shutdown) => End::Released,
         }
     }
@@ -91,6 +92,7 @@ async fn renew(
     observer: &Observer,
     alive: uuid::Uuid,
     at_once: &Notify,
+    pulses: &Pulses,
 ) -> End {
     let mut backoff = Backoff::up_to(lease.retry_period);
     let mut last = Instant::now();
@@ -112,8 +114,9 @@ async fn renew(
             histogram!("pollux_lease_renew_seconds", "result" => result).record(started.elapsed());
             match answer {
                 Ok(Renewal::Held { now }) => {
-                    leadership.confirm(sent, lease.renew_deadline, now);
+                    leadership.confirm(sent, lease.confirmed_for(), now);
                     observer.held_until(started + lease.duration);
+                    pulses.expect_one(started);
                     if backoff.reset() {
                         tracing::info!(term = leadership.term(), "lease renewed again");
                     }
@@ -156,6 +159,14 @@ async fn listen(
                     Err(_) => at_once.notify_one(),
                 }
             }
+            Heard::Announcement(Announcement::StepDown { term }) if term == leadership.term() => {
+                tracing::info!(term, "asked to step down");
+                leadership.wind_down();
+            }
+            // Its own death is exaggerated, but the lease is gone: the renewal finds out.
+            Heard::Announcement(Announcement::Reaped { term, .. }) if term == leadership.term() => {
+                at_once.notify_one();
+            }
             Heard::Announcement(_) => {}
             // The connection was gone, and so perhaps was the server.
             Heard::Subscribed => at_once.notify_one(),
@@ -167,18 +178,6 @@ async fn listen(
 fn is_superseded(leadership: &Leadership, observation: &Observation) -> bool {
     let record = observation.record.as_ref();
     record.is_some_and(|record| record.term > leadership.term())
-}
-
-/// Brings the liveness channel back whenever it is lost; lets nothing start until a renewal has
-/// told that the lease is still held. Never ends.
-async fn stay_alive(leadership: &Leadership, liveness: &mut Liveness, at_once: &Notify) {
-    loop {
-        liveness.open().await;
-        liveness.lost().await;
-        tracing::debug!(term = leadership.term(), "liveness connection lost");
-        leadership.doubt();
-        at_once.notify_one();
-    }
 }
 
 /// Winds the leadership down once the replica shuts down, and then lets it: never ends.

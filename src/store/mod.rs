@@ -35,7 +35,7 @@ pub const ACQUISITION: Duration = Duration::from_secs(1);
 /// The lease, the record, the snapshots and the channels of one cluster.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Reads who holds the lease, and for how long still.
+    /// Reads who holds the lease, for how long still, and whether the leader still lives.
     ///
     /// # Errors
     /// Also when the lease is free and the store would let nobody take it: it is full, or read-only.
@@ -51,12 +51,19 @@ pub trait Store: Send + Sync + 'static {
     /// lost can be repeated. `None`: the lease is no longer this one.
     async fn claim(&self, request: &ClaimRequest) -> Result<Option<Claim>, StoreError>;
 
-    /// Extends the claimed lease to its full duration, if it is still this one, and notes in the
-    /// record whether `alive` is subscribed to.
+    /// Extends the claimed lease to its full duration, if it is still this one, sends a pulse
+    /// through the liveness channel `alive`, and notes in the record whether anybody heard it.
     async fn renew(&self, claim: &Claim, alive: uuid::Uuid) -> Result<Renewal, StoreError>;
 
     /// Gives the lease back and announces it. `false`: it was no longer this one.
     async fn release(&self, claim: &Claim) -> Result<bool, StoreError>;
+
+    /// Takes the lease away from a dead leader and announces it, if the record is still exactly
+    /// `suspect`, the lease is that record's, and still nobody subscribes to its liveness channel.
+    async fn reap(&self, suspect: &Record) -> Result<bool, StoreError>;
+
+    /// Asks the leader of `term` to hand over. It may not hear it: see whether it did.
+    async fn request_step_down(&self, term: u64) -> Result<(), StoreError>;
 
     /// Lets a batch take effect, wholly or not at all, if the record is exactly as this claim left
     /// it at `batch.after`.
@@ -96,6 +103,13 @@ impl LeaseValue {
     pub(in crate::store) fn bytes(&self) -> &[u8] {
         &self.0
     }
+
+    /// Reads what stands in a record; `None` where it is no lease.
+    pub(in crate::store) fn from_hex(text: &str) -> Option<Self> {
+        let digits = text.as_bytes().chunks(2);
+        let byte = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
+        digits.map(byte).collect::<Option<_>>().map(Self)
+    }
 }
 
 /// In hex, as it stands in the record.
@@ -120,6 +134,20 @@ pub struct Observation {
     pub record: Option<Record>,
     /// The run id of the server that answered; empty where it cannot be read.
     pub run_id: String,
+    /// Whether the leader still lives.
+    pub pulse: Pulse,
+}
+
+/// What the subscribers of the liveness channel tell of the leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pulse {
+    /// Nothing: the record names no channel, the lease or the server is not the record's, or the
+    /// server cannot count subscribers.
+    Unknown,
+    /// It is subscribed to its channel. A frozen leader is so too.
+    Felt,
+    /// Nobody subscribes to its channel: its process has ended, or its connection.
+    None,
 }
 
 /// What a replica writes into the record when it claims.
@@ -139,6 +167,8 @@ pub struct ClaimRequest {
     pub address: String,
     /// How long nobody had led when the replica acquired the lease, as far as it saw.
     pub gap: Duration,
+    /// The term whose leader the replica knows to have crashed.
+    pub crashed: Option<u64>,
     /// Whether a lease that a server with another run id does not know may be put back: only its
     /// holder may ask for that.
     pub reinstate: bool,
@@ -151,6 +181,8 @@ pub enum Cause {
     First,
     /// The leader gave its lease back.
     Released,
+    /// The leader crashed, and a standby saw it.
+    Crashed,
     /// The leader let its lease end.
     Expired,
     /// The same leader goes on with a new term on a server with another run id.
@@ -158,12 +190,13 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Tells why the claim of `lease` succeeds `previous`.
-    fn of(previous: Option<&Record>, lease: &str) -> Self {
+    /// Tells why the claim of `lease` succeeds `previous`, given whose leader `crashed`.
+    fn of(previous: Option<&Record>, lease: &str, crashed: Option<u64>) -> Self {
         match previous {
             None => Self::First,
             Some(record) if record.lease == lease => Self::Restarted,
             Some(record) if record.lease.is_empty() => Self::Released,
+            Some(record) if crashed == Some(record.term) => Self::Crashed,
             Some(_) => Self::Expired,
         }
     }
@@ -173,6 +206,7 @@ impl Cause {
         match self {
             Self::First => "first",
             Self::Released => "released",
+            Self::Crashed => "crashed",
             Self::Expired => "expired",
             Self::Restarted => "restarted",
         }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::{name, publication};
-use crate::model::{Beat, EndpointName, Publication, Version};
+use crate::model::{Beat, EndpointName, Publication, Record, Version};
 use crate::store::{
     Batch, Channel, Claim, ClaimRequest, FailureKind, LeaseValue, Observation, Presence, Published,
     Reading, Renewal, Resumed, Store, StoreError, Subscription, Survey,
@@ -174,6 +174,14 @@ impl Store for Server {
     }
 
     async fn release(&self, _: &Claim) -> Result<bool, StoreError> {
+        Err(failure())
+    }
+
+    async fn reap(&self, _: &Record) -> Result<bool, StoreError> {
+        Err(failure())
+    }
+
+    async fn request_step_down(&self, _: u64) -> Result<(), StoreError> {
         Err(failure())
     }
 

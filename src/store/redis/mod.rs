@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::{Script, ScriptInvocation, Value};
+use redis::{Script, ScriptInvocation};
 use rslock::LockManager;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -22,11 +22,12 @@ use super::{
     TIMELINE,
 };
 use crate::config::RedisConfig;
-use crate::model::{Announcement, ClusterName, EndpointName};
+use crate::model::{Announcement, ClusterName, EndpointName, Record};
 
 static OBSERVE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("script/observe.lua")));
 static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("script/claim.lua")));
+static REAP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("script/reap.lua")));
 static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("script/renew.lua")));
 static RELEASE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("script/release.lua")));
@@ -96,7 +97,7 @@ impl RedisStore {
 impl Store for RedisStore {
     async fn observe(&self) -> Result<Observation, StoreError> {
         let (reply, run_id) = self
-            .run::<(i64, Value)>(Purpose::Probe, |_| {
+            .run::<reply::Observed>(Purpose::Probe, |_| {
                 let mut script = OBSERVE.prepare_invoke();
                 script.key(&self.keys.lease).key(&self.keys.leader);
                 script
@@ -135,6 +136,7 @@ impl Store for RedisStore {
                     .arg(&request.replica)
                     .arg(&request.address)
                     .arg(millis(request.gap))
+                    .arg(request.crashed.unwrap_or_default())
                     .arg(u8::from(request.reinstate))
                     .arg(run_id)
                     .arg(TIMELINE)
@@ -162,6 +164,8 @@ impl Store for RedisStore {
     }
 
     async fn renew(&self, claim: &Claim, alive: Uuid) -> Result<Renewal, StoreError> {
+        let (term, replica) = (claim.term, claim.replica.clone());
+        let announced = Announcement::Alive { term, replica };
         let mut script = RENEW.prepare_invoke();
         script
             .key(&self.keys.lease)
@@ -170,7 +174,9 @@ impl Store for RedisStore {
             .arg(claim.lease.to_string())
             .arg(claim.term)
             .arg(millis(claim.duration))
-            .arg(self.keys.alive(alive));
+            .arg(self.keys.alive(alive))
+            .arg(&self.keys.leadership)
+            .arg(reply::json(&announced));
         self.lease
             .request(Purpose::Lease, self.server.timeout(), async |mut connection| {
                 if self.finds_another_server(claim, &connection) {
@@ -203,6 +209,45 @@ impl Store for RedisStore {
             })
             .await?;
         Ok(held)
+    }
+
+    async fn reap(&self, suspect: &Record) -> Result<bool, StoreError> {
+        let Some(lease) = LeaseValue::from_hex(&suspect.lease) else {
+            return Ok(false);
+        };
+        let announced =
+            Announcement::Reaped { term: suspect.term, replica: suspect.replica.clone() };
+        let mut script = REAP.prepare_invoke();
+        script
+            .key(&self.keys.lease)
+            .key(&self.keys.leader)
+            .arg(lease.bytes())
+            .arg(suspect.term)
+            .arg(&suspect.lease)
+            .arg(suspect.sequence)
+            .arg(&suspect.alive)
+            .arg(&suspect.run_id)
+            .arg(&self.keys.leadership)
+            .arg(reply::json(&announced));
+        self.lease
+            .request(Purpose::Probe, self.server.timeout(), async |mut connection| {
+                if *connection.run_id != *suspect.run_id {
+                    return Ok(false);
+                }
+                script.invoke_async(&mut connection.redis).await
+            })
+            .await
+    }
+
+    async fn request_step_down(&self, term: u64) -> Result<(), StoreError> {
+        let request = reply::json(&Announcement::StepDown { term });
+        self.read
+            .request(Purpose::Lease, self.server.timeout(), async |mut connection| {
+                let mut command = redis::cmd("PUBLISH");
+                command.arg(&self.keys.leadership).arg(request);
+                command.query_async::<()>(&mut connection.redis).await
+            })
+            .await
     }
 
     async fn publish(&self, claim: &Claim, batch: &Batch) -> Result<Published, StoreError> {
