@@ -81,12 +81,24 @@ fn bad_settings_at_the_top_are_refused() {
             "6: lease: expected a retry_period of at least 10ms, found retry_period 9ms, renew_deadline 4s, duration 6s",
         ),
         (
+            "lease: {crash_probe: 9ms}",
+            "6: lease: expected a crash_probe from 10ms to the duration of 6s, or 0s for none, found 9ms",
+        ),
+        (
+            "lease: {crash_probe: 7s}",
+            "6: lease: expected a crash_probe from 10ms to the duration of 6s, or 0s for none, found 7s",
+        ),
+        (
+            "lease: {crash_probe: off}",
+            "6: lease.crash_probe: expected a duration such as 250ms, 2s or 5m, found off",
+        ),
+        (
             "redis: {url: 'redis://localhost', timeout: 4s}",
             "6: redis.timeout: expected less than the renew_deadline of 4s, within which a renewal is tried again, found 4s",
         ),
         (
             "lease: {ttl: 4s}",
-            "6: lease.ttl: unknown setting; known here: duration, renew_deadline, retry_period",
+            "6: lease.ttl: unknown setting; known here: duration, renew_deadline, retry_period, crash_probe",
         ),
         (
             "gateway: {listen: localhost:8080}",
