@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::errors::Position;
 use super::reader::{Reader, Section, Setting, Trail};
-use super::types::{AdminConfig, Config, GatewayConfig, LeaseConfig};
+use super::types::{AdminConfig, Config, GatewayConfig, LeaseConfig, Secret};
 use super::values::{format_duration, http_url, whole_number};
 use super::yaml::Node;
 use super::{endpoints, redis};
@@ -31,6 +31,9 @@ const SHORTEST_RETRY_PERIOD: Duration = Duration::from_millis(10);
 
 /// The shortest crash probe: confirming what it found takes longer than this anyway.
 const SHORTEST_CRASH_PROBE: Duration = Duration::from_millis(10);
+
+/// What a token is expected to be.
+const TOKEN: &str = "at least 8 letters, digits or signs of ASCII";
 
 /// The longest history: beyond, a stream holds more than a Redis server has memory for.
 const LONGEST_HISTORY: u64 = 1_000_000_000;
@@ -249,11 +252,26 @@ fn gateway(setting: Option<Setting<'_>>, reader: &mut Reader<'_>) -> Option<Gate
 fn admin(setting: Option<Setting<'_>>, reader: &mut Reader<'_>) -> Option<AdminConfig> {
     let default = SocketAddr::from(([127, 0, 0, 1], 9090));
     let Some(setting) = setting else {
-        return Some(AdminConfig { listen: default });
+        return Some(AdminConfig { listen: default, token: None });
     };
-    let section = reader.section(&setting, &["listen"])?;
-    let listen = listen(&section, default, reader)?;
-    Some(AdminConfig { listen })
+    let section = reader.section(&setting, &["listen", "token"])?;
+    let listen = listen(&section, default, reader);
+    let token = match section.get("token") {
+        Some(setting) => token(&setting, reader).map(Some),
+        None => Some(None),
+    };
+    Some(AdminConfig { listen: listen?, token: token? })
+}
+
+/// A token travels in a header, and must be more than a word that is easy to guess.
+fn token(setting: &Setting<'_>, reader: &mut Reader<'_>) -> Option<Secret> {
+    let text = reader.text(setting, TOKEN)?.text;
+    if text.len() >= 8 && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Some(Secret::new(text));
+    }
+    let message = format!("expected {TOKEN}, found another text, which is not shown");
+    reader.refuse(setting.position, setting.trail, message);
+    None
 }
 
 fn listen(

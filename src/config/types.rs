@@ -159,6 +159,9 @@ pub struct GatewayConfig {
 pub struct AdminConfig {
     /// Where it listens.
     pub listen: SocketAddr,
+    /// What a request that changes something must carry as its bearer token; `None`: such requests
+    /// are taken from this machine alone.
+    pub token: Option<Secret>,
 }
 
 /// A value that is never shown.
@@ -169,6 +172,13 @@ impl Secret {
     /// Wraps a value.
     pub fn new(value: String) -> Self {
         Self(value)
+    }
+
+    /// Whether `text` is the value, in a time that does not tell how much of it is right.
+    pub fn is(&self, text: &str) -> bool {
+        let (value, text) = (self.0.as_bytes(), text.as_bytes());
+        let differing = value.iter().zip(text).fold(0, |all, (one, other)| all | (one ^ other));
+        value.len() == text.len() && differing == 0
     }
 
     /// The value, for the request or connection it is meant for.

@@ -75,7 +75,7 @@ pub(super) fn config(
         history: 0,
         endpoints,
         gateway: GatewayConfig { listen, max_streams: MOST_STREAMS },
-        admin: AdminConfig { listen: ANY_PORT },
+        admin: AdminConfig { token: None, listen: ANY_PORT },
         drain: DRAIN,
     })
 }

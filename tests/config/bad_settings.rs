@@ -114,6 +114,14 @@ fn bad_settings_at_the_top_are_refused() {
             "6: admin.listen: expected another port than gateway.listen, found 127.0.0.1:8080",
         ),
         (
+            "admin: {token: hunter2}",
+            "6: admin.token: expected at least 8 letters, digits or signs of ASCII, found another text, which is not shown",
+        ),
+        (
+            "admin: {token: [hunter2]}",
+            "6: admin.token: expected at least 8 letters, digits or signs of ASCII, found a list",
+        ),
+        (
             "admin: {listen: '9090'}",
             "6: admin.listen: expected an IP address and port such as 0.0.0.0:8080 or [::]:8080, found 9090",
         ),

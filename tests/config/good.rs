@@ -37,7 +37,8 @@ fn the_example_names_the_defaults() {
 /// Whether a line of the example, without its `# `, is one of the settings that show a default.
 fn is_default(line: &str) -> bool {
     let shown = ["address", "lease", "history", "gateway", "admin", "drain"];
-    let nested = ["duration", "renew_deadline", "retry_period", "listen", "max_streams"];
+    let nested =
+        ["duration", "renew_deadline", "retry_period", "crash_probe", "listen", "max_streams"];
     let key = line.trim_start().split(':').next().unwrap();
     if line.starts_with("  ") { nested.contains(&key) } else { shown.contains(&key) }
 }
