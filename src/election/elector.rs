@@ -217,13 +217,8 @@ impl<D: Duties> Elector<D> {
     async fn lead(&mut self, leadership: &Leadership) -> End {
         let began = Instant::now();
         let end = {
-            let keeper = Keeper {
-                store: &*self.store,
-                clock: self.clock,
-                lease: self.lease,
-                leadership,
-                observer: &self.observer,
-            };
+            let keeper =
+                Keeper::new(&*self.store, self.clock, self.lease, leadership, &self.observer);
             let keeping = keeper.keep(&mut self.announcements, &mut self.liveness, &self.shutdown);
             let mut performing = std::pin::pin!(self.duties.perform(leadership));
             let end = select! {
