@@ -40,6 +40,14 @@ enum Command {
         #[command(flatten)]
         config: ConfigFile,
     },
+    /// Ask Redis whether it offers what a replica needs; print what it lacks
+    Preflight {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// What the replica does: poller, gateway or all
+        #[arg(long, value_name = "ROLE", default_value_t)]
+        role: Role,
+    },
     /// Show leader, term, replicas, and endpoints with their age
     Status {
         #[command(flatten)]
@@ -114,6 +122,9 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Run { config, role } => command::run::run(config.load()?, role),
         Command::Demo { port } => command::demo::run(port),
         Command::Check { config } => command::print(&command::check::report(&config.load()?)),
+        Command::Preflight { config, role } => {
+            command::print(&command::preflight::report(&config.load()?, role)?)
+        }
         Command::Status { replica, json } => {
             let (url, _) = replica.resolve()?;
             command::print(&command::status::fetch(&url, json)?)

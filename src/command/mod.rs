@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod check;
 pub mod demo;
+pub mod preflight;
 pub mod run;
 pub mod status;
 pub mod step_down;

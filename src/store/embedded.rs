@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
-    ACQUISITION, Batch, Cause, Channel, Claim, ClaimRequest, LeaseValue, Observation,
+    ACQUISITION, Batch, Cause, Channel, Claim, ClaimRequest, Examination, LeaseValue, Observation,
     PRESENCE_EXPIRY, PollState, Presence, Published, Pulse, Reading, Renewal, Resumed, Standing,
     Store, StoreError, Subscription, Survey, TIMELINE, TimelineEntry,
 };
@@ -484,6 +484,10 @@ impl Store for EmbeddedStore {
     async fn withdraw_presence(&self, replica: &str) -> Result<(), StoreError> {
         self.state.lock().replicas.remove(replica);
         Ok(())
+    }
+
+    async fn examine(&self, _: &EndpointName, _: bool) -> Result<Examination, StoreError> {
+        Ok(Examination { now: self.state.lock().clock.now(), ..Examination::default() })
     }
 
     async fn survey(&self) -> Result<Survey, StoreError> {

@@ -15,11 +15,13 @@ use serde::{Deserialize, Serialize};
 use crate::model::{EndpointName, Publication, Record, Version};
 
 mod embedded;
+mod examination;
 mod failure;
 mod redis;
 mod survey;
 
 pub use embedded::EmbeddedStore;
+pub use examination::{Examination, Shortcoming};
 pub use failure::{FailureKind, StoreError};
 pub use redis::RedisStore;
 pub use survey::{Presence, Survey, TimelineEntry};
@@ -86,6 +88,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// Notes that a replica has left.
     async fn withdraw_presence(&self, replica: &str) -> Result<(), StoreError>;
+
+    /// Finds out what the store lacks for a replica that serves `endpoint`, and `polls` it or not.
+    async fn examine(
+        &self,
+        endpoint: &EndpointName,
+        polls: bool,
+    ) -> Result<Examination, StoreError>;
 
     /// Reads what there is to know about the cluster.
     async fn survey(&self) -> Result<Survey, StoreError>;

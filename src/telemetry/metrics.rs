@@ -64,6 +64,7 @@ fn start_at_zero() {
     for kind in FailureKind::ALL {
         counter!("pollux_redis_failures_total", "kind" => kind.as_str()).absolute(0);
     }
+    counter!("pollux_redis_failures_total", "kind" => "contention").absolute(0);
 }
 
 fn describe() {
@@ -95,7 +96,11 @@ fn describe() {
     );
     describe_counter!(
         "pollux_redis_failures_total",
-        "Requests to Redis without an answer, by kind"
+        "Requests to Redis without an answer, by kind; contention: races for the lease lost"
+    );
+    describe_gauge!(
+        "pollux_redis_shortcoming",
+        "1 if Redis lacks something, by kind; pollux preflight says more"
     );
     describe_counter!("pollux_redis_commands_total", "Requests to Redis, by purpose");
     describe_counter!("pollux_polls_total", "Polls, by outcome");

@@ -15,6 +15,7 @@ mod common;
 mod leaving;
 mod logs;
 mod metrics;
+mod preflight;
 mod probes;
 mod refusals;
 mod roles;

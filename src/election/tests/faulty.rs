@@ -12,8 +12,9 @@ use uuid::Uuid;
 use super::ground::Ground;
 use crate::model::{EndpointName, Record};
 use crate::store::{
-    Batch, Channel, Claim, ClaimRequest, EmbeddedStore, FailureKind, LeaseValue, Observation,
-    Presence, Published, Reading, Renewal, Resumed, Store, StoreError, Subscription, Survey,
+    Batch, Channel, Claim, ClaimRequest, EmbeddedStore, Examination, FailureKind, LeaseValue,
+    Observation, Presence, Published, Reading, Renewal, Resumed, Store, StoreError, Subscription,
+    Survey,
 };
 
 /// More calls than this at one instant of the paused clock would never let it go on.
@@ -310,6 +311,14 @@ impl Store for Faulty {
 
     async fn withdraw_presence(&self, replica: &str) -> Result<(), StoreError> {
         self.server.withdraw_presence(replica).await
+    }
+
+    async fn examine(
+        &self,
+        endpoint: &EndpointName,
+        polls: bool,
+    ) -> Result<Examination, StoreError> {
+        self.server.examine(endpoint, polls).await
     }
 
     async fn survey(&self) -> Result<Survey, StoreError> {

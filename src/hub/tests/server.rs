@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use super::{name, publication};
 use crate::model::{Beat, EndpointName, Publication, Record, Version};
 use crate::store::{
-    Batch, Channel, Claim, ClaimRequest, FailureKind, LeaseValue, Observation, Presence, Published,
-    Reading, Renewal, Resumed, Store, StoreError, Subscription, Survey,
+    Batch, Channel, Claim, ClaimRequest, Examination, FailureKind, LeaseValue, Observation,
+    Presence, Published, Reading, Renewal, Resumed, Store, StoreError, Subscription, Survey,
 };
 
 /// A store whose every message the test decides on.
@@ -198,6 +198,10 @@ impl Store for Server {
     }
 
     async fn withdraw_presence(&self, _: &str) -> Result<(), StoreError> {
+        Err(failure())
+    }
+
+    async fn examine(&self, _: &EndpointName, _: bool) -> Result<Examination, StoreError> {
         Err(failure())
     }
 

@@ -3,6 +3,7 @@
 mod connection;
 mod failure;
 mod keys;
+mod preflight;
 mod reply;
 
 use std::sync::{Arc, LazyLock};
@@ -17,9 +18,9 @@ use uuid::Uuid;
 use self::connection::{Connection, Link, Purpose, Server};
 use self::keys::Keys;
 use super::{
-    ACQUISITION, Batch, Channel, Claim, ClaimRequest, LeaseValue, Observation, PRESENCE_EXPIRY,
-    Presence, Published, Reading, Renewal, Resumed, Store, StoreError, Subscription, Survey,
-    TIMELINE,
+    ACQUISITION, Batch, Channel, Claim, ClaimRequest, Examination, LeaseValue, Observation,
+    PRESENCE_EXPIRY, Presence, Published, Reading, Renewal, Resumed, Store, StoreError,
+    Subscription, Survey, TIMELINE,
 };
 use crate::config::RedisConfig;
 use crate::model::{Announcement, ClusterName, EndpointName, Record};
@@ -348,6 +349,18 @@ impl Store for RedisStore {
                 let mut command = redis::cmd("HDEL");
                 command.arg(&self.keys.replicas).arg(replica);
                 command.query_async::<()>(&mut connection.redis).await
+            })
+            .await
+    }
+
+    async fn examine(
+        &self,
+        endpoint: &EndpointName,
+        polls: bool,
+    ) -> Result<Examination, StoreError> {
+        self.read
+            .request(Purpose::Read, self.server.timeout(), async |mut connection| {
+                preflight::examine(&mut connection, &self.keys, endpoint, polls).await
             })
             .await
     }
