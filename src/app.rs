@@ -20,7 +20,7 @@ use crate::gateway::{self, GatewayState};
 use crate::http::{self, BindError};
 use crate::hub::Hub;
 use crate::poller::{Fetcher, FetcherError, Poller};
-use crate::store::{EmbeddedStore, Presence, RedisStore, Store, StoreError};
+use crate::store::{EmbeddedStore, Presence, RedisStore, Store};
 use crate::telemetry::{Recorder, UPKEEP};
 
 /// How often a replica says that it is there.
@@ -87,9 +87,6 @@ pub enum AppError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The store's address is none.
-    #[error(transparent)]
-    Store(#[from] StoreError),
     /// Polling cannot be set up.
     #[error(transparent)]
     Fetcher(#[from] FetcherError),
@@ -119,11 +116,11 @@ impl App {
     /// for it.
     pub async fn new(config: Config, role: Role) -> Result<Self, AppError> {
         let (store, clock): (Arc<dyn Store>, _) = match &config.redis {
-            Some(redis) => (Arc::new(RedisStore::new(&config.cluster, redis)?), Clock::Boot),
+            Some(redis) => (Arc::new(RedisStore::new(&config.cluster, redis)), Clock::Boot),
             None => {
                 tracing::warn!(
                     "no redis is configured: the embedded store serves this process alone, \
-                     without redundancy; set redis.url to run replicas"
+                     without redundancy; set redis to run replicas"
                 );
                 (Arc::new(EmbeddedStore::new()), Clock::Process)
             }

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 #![allow(clippy::expect_used, reason = "a test that cannot go on may as well stop")]
 
+pub mod certificates;
 pub mod client;
 pub mod nginx;
 pub mod process;

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use pollux::config::RedisConfig;
+use pollux::config::{RedisConfig, RedisPlace, ServerAddress};
 use pollux::model::{Beat, Body, ClusterName, EndpointName, Publication, Version};
 use pollux::store::{
     Batch, BatchItem, Channel, Claim, ClaimRequest, LeaseValue, PollState, Published, Reading,
@@ -54,16 +54,26 @@ pub(crate) fn store_on(server: &RedisServer) -> RedisStore {
 }
 
 pub(crate) fn store_at(url: &str) -> RedisStore {
-    store_with(RedisConfig {
-        url: url.parse().unwrap(),
-        username: None,
-        password: None,
-        timeout: Duration::from_secs(5),
-    })
+    store_with(at(url))
 }
 
 pub(crate) fn store_with(config: RedisConfig) -> RedisStore {
-    RedisStore::new(&ClusterName::new("test").unwrap(), &config).unwrap()
+    RedisStore::new(&ClusterName::new("test").unwrap(), &config)
+}
+
+/// The configuration for a server on this machine.
+pub(crate) fn at(url: &str) -> RedisConfig {
+    let (_, port) = url.rsplit_once(':').unwrap();
+    configured(RedisPlace::Server { address: here(port.parse().unwrap()), database: 0 })
+}
+
+pub(crate) fn configured(place: RedisPlace) -> RedisConfig {
+    let timeout = Duration::from_secs(5);
+    RedisConfig { place, username: None, password: None, tls: None, timeout }
+}
+
+pub(crate) fn here(port: u16) -> ServerAddress {
+    ServerAddress { host: "127.0.0.1".to_owned(), port }
 }
 
 pub(crate) fn name(text: &str) -> EndpointName {

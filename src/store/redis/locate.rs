@@ -1,0 +1,159 @@
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use redis::RedisError;
+use tokio::time::timeout;
+
+use super::access::Access;
+use super::failure::{Advice, describe, kind_of};
+use super::{cluster, sentinel};
+use crate::config::{RedisPlace, ServerAddress};
+use crate::store::{FailureKind, StoreError};
+
+/// Finds the one server that holds the cluster's keys. It is asked for anew for each connection:
+/// it may have changed without anything having failed.
+#[derive(Debug)]
+pub(super) enum Locator {
+    /// It is where the configuration says.
+    Fixed(ServerAddress),
+    /// Others know where it is.
+    Asking { question: Question, guides: Mutex<Guides>, access: Access, timeout: Duration },
+}
+
+/// What is asked, and so whom.
+#[derive(Debug)]
+pub(super) enum Question {
+    /// Sentinels, for the master that they watch under this name.
+    Master(String),
+    /// Servers of a Redis Cluster, for the owner of this key's slot.
+    Owner(String),
+}
+
+/// Those that are asked, in turn.
+#[derive(Debug)]
+pub(super) struct Guides {
+    configured: VecDeque<ServerAddress>,
+    /// The last owner of the slot that was heard of. It is asked first, and where it has gone when
+    /// all that were configured have been replaced.
+    hint: Option<ServerAddress>,
+}
+
+impl Guides {
+    fn in_turn(&self) -> Vec<ServerAddress> {
+        let configured = self.configured.iter().filter(|guide| Some(*guide) != self.hint.as_ref());
+        self.hint.iter().chain(configured).cloned().collect()
+    }
+
+    /// Asks this one first from now on: it answers.
+    fn prefer(&mut self, guide: &ServerAddress) {
+        if let Some(at) = self.configured.iter().position(|other| other == guide) {
+            self.configured.swap(0, at);
+        }
+    }
+}
+
+impl Locator {
+    /// `key`: any key of the cluster, all of which share one slot.
+    pub(super) fn new(place: &RedisPlace, key: &str, access: &Access, timeout: Duration) -> Self {
+        let (question, nodes) = match place {
+            RedisPlace::Server { address, .. } => return Self::Fixed(address.clone()),
+            RedisPlace::Sentinel { master, nodes } => (Question::Master(master.clone()), nodes),
+            RedisPlace::Cluster { nodes } => (Question::Owner(key.to_owned()), nodes),
+        };
+        let guides = Guides { configured: nodes.iter().cloned().collect(), hint: None };
+        Self::Asking { question, guides: Mutex::new(guides), access: access.clone(), timeout }
+    }
+
+    /// What to advise when the server that was found cannot be used.
+    pub(super) fn advice(&self) -> Advice {
+        match self {
+            Self::Fixed(_) => Advice::Server,
+            Self::Asking { question: Question::Master(_), .. } => Advice::Master,
+            Self::Asking { question: Question::Owner(_), .. } => Advice::Owner,
+        }
+    }
+
+    /// Where the server is now. Each guide has the configured time to answer.
+    pub(super) async fn locate(&self) -> Result<ServerAddress, StoreError> {
+        let (question, guides, access, limit) = match self {
+            Self::Fixed(address) => return Ok(address.clone()),
+            Self::Asking { question, guides, access, timeout } => {
+                (question, guides, access, *timeout)
+            }
+        };
+        let mut failures = Vec::new();
+        let mut kind = FailureKind::Other;
+        let in_turn = guides.lock().in_turn();
+        for guide in in_turn {
+            let answer = match timeout(limit, question.ask(&guide, access)).await {
+                Ok(Ok(Some(found))) => {
+                    let mut guides = guides.lock();
+                    guides.prefer(&guide);
+                    if matches!(question, Question::Owner(_)) {
+                        guides.hint = Some(found.clone());
+                    }
+                    return Ok(found);
+                }
+                Ok(Ok(None)) => {
+                    kind = FailureKind::Other;
+                    question.unknown()
+                }
+                Ok(Err(error)) => {
+                    kind = kind_of(&error);
+                    error.to_string()
+                }
+                Err(_) => {
+                    kind = FailureKind::Timeout;
+                    format!("no answer within {}", humantime::format_duration(limit))
+                }
+            };
+            tracing::debug!(%guide, answer, "does not say where the Redis master is");
+            failures.push(format!("{guide}: {answer}"));
+        }
+        let advice = match question {
+            Question::Master(_) => Advice::Sentinels,
+            Question::Owner(_) => Advice::Nodes,
+        };
+        Err(describe(kind, advice, advice.subject(), &failures.join("; ")))
+    }
+
+    /// Notes that the server at `address` has failed in a way that may mean that another is the
+    /// one by now: whoever named it is asked last.
+    pub(super) fn doubt(&self, address: &ServerAddress, error: Option<&RedisError>) {
+        let Self::Asking { question, guides, .. } = self else {
+            return;
+        };
+        let mut guides = guides.lock();
+        match question {
+            Question::Master(_) => guides.configured.rotate_left(1),
+            Question::Owner(_) => {
+                if guides.configured.front() == Some(address) {
+                    guides.configured.rotate_left(1);
+                }
+                guides.hint = error.and_then(|error| cluster::moved_to(error, address));
+            }
+        }
+    }
+}
+
+impl Question {
+    async fn ask(
+        &self,
+        guide: &ServerAddress,
+        access: &Access,
+    ) -> Result<Option<ServerAddress>, RedisError> {
+        match self {
+            Self::Master(name) => sentinel::ask(guide, name, access).await,
+            Self::Owner(key) => cluster::ask(guide, key, access).await,
+        }
+    }
+
+    /// What an answer without a server means.
+    fn unknown(&self) -> String {
+        match self {
+            Self::Master(name) => format!("it watches no master called {name}"),
+            Self::Owner(_) => "it knows no owner of the slot".to_owned(),
+        }
+    }
+}
