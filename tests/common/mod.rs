@@ -6,8 +6,10 @@ pub mod certificates;
 pub mod client;
 pub mod nginx;
 pub mod process;
+pub mod redis_cluster;
 pub mod redis_server;
 pub mod replica;
+pub mod sentinel;
 
 use std::future::Future;
 use std::time::Duration;

@@ -1,5 +1,6 @@
 use std::error::Error;
 use std::io;
+use std::sync::Arc;
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
@@ -31,7 +32,7 @@ fn kind_of_code(code: &str, detail: &str) -> Option<FailureKind> {
     let kind = match code {
         "NOAUTH" | "WRONGPASS" => FailureKind::Auth,
         "NOPERM" => FailureKind::NoPerm,
-        "READONLY" => FailureKind::ReadOnly,
+        "READONLY" | "NOREPLICAS" => FailureKind::ReadOnly,
         "LOADING" | "MASTERDOWN" => FailureKind::Loading,
         "BUSY" => FailureKind::Busy,
         "OOM" => FailureKind::Oom,
@@ -90,9 +91,11 @@ impl Advice {
             (FailureKind::Auth, _) => "check redis.username and redis.password",
             (FailureKind::NoPerm, _) => "allow the command, key or channel in the user's ACL",
             (FailureKind::ReadOnly, Self::Server) => {
-                "it is a replica: redis.url must name the primary"
+                "it takes no writes: redis.url must name a primary that does"
             }
-            (FailureKind::ReadOnly, _) => "it is a replica: Pollux waits until a master is named",
+            (FailureKind::ReadOnly, _) => {
+                "it takes no writes: Pollux waits until a master that does is named"
+            }
             (FailureKind::Loading, _) => "it reads its data from disk and will answer when done",
             (FailureKind::Busy, _) => "a script runs there for long: SCRIPT KILL ends it",
             (FailureKind::Oom, _) => "it is full: raise maxmemory or free some",
@@ -132,14 +135,9 @@ pub(super) fn classify(advice: Advice, place: &str, error: &RedisError) -> Store
 
 /// Whether TLS itself failed, not what it was to carry.
 fn is_of_tls(error: &RedisError) -> bool {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        // An I/O error tells its cause's cause, and hides the cause.
-        let hidden = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if error.is::<rustls::Error>() || hidden.is_some_and(|error| error.is::<rustls::Error>()) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+    // redis-rs shares its causes, and an I/O error passes over its own: neither shows by `source`.
+    let shared = error.source().and_then(<dyn Error>::downcast_ref::<Arc<dyn Error + Send + Sync>>);
+    let cause = shared.map(|cause| &**cause);
+    let of_io = cause.and_then(|cause| cause.downcast_ref::<io::Error>()?.get_ref());
+    [cause, of_io].into_iter().flatten().any(|cause| cause.is::<rustls::Error>())
 }
