@@ -2,10 +2,14 @@
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 #![allow(clippy::expect_used, reason = "a test that cannot go on may as well stop")]
 
+use std::fs;
+use std::path::PathBuf;
+
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     date_time_ymd,
 };
+use tempfile::TempDir;
 
 /// An authority that signs certificates.
 pub struct Authority {
@@ -49,5 +53,30 @@ impl Authority {
         let key = KeyPair::generate().expect("a key");
         let pem = params.signed_by(&key, &self.issuer).expect("a certificate").pem();
         Certificate { pem, key: key.serialize_pem() }
+    }
+}
+
+/// The files that one side needs, in a directory of their own.
+pub struct PemFiles(TempDir);
+
+impl PemFiles {
+    /// The authority that the other side must be of, and one's own certificate.
+    pub fn of(authority: &Authority, certificate: &Certificate) -> Self {
+        let files = Self(tempfile::tempdir().expect("a directory"));
+        files.replace(authority, certificate);
+        files
+    }
+
+    pub fn replace(&self, authority: &Authority, certificate: &Certificate) {
+        for (name, pem) in
+            [("ca", &authority.pem), ("cert", &certificate.pem), ("key", &certificate.key)]
+        {
+            fs::write(self.path(name), pem).expect("a file");
+        }
+    }
+
+    /// The path of `ca`, `cert` or `key`.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(format!("{name}.pem"))
     }
 }

@@ -10,6 +10,7 @@ pub mod redis_cluster;
 pub mod redis_server;
 pub mod replica;
 pub mod sentinel;
+pub mod tls_server;
 
 use std::future::Future;
 use std::time::Duration;

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use super::process::Process;
 use super::redis_server::RedisServer;
+use super::tls_server::TlsServer;
 use super::{eventually, free_port};
 
 /// The name under which the master is watched.
@@ -20,25 +21,42 @@ pub struct Sentinel {
 
 impl Sentinel {
     pub async fn watching(server: &RedisServer) -> Self {
-        Self::with_settings(server.port, "").await
+        Self::with_settings(server, "").await
     }
 
-    /// Watches what listens on `watched`, with more lines of its configuration.
-    pub async fn with_settings(watched: u16, settings: &str) -> Self {
+    /// The same with more lines of its configuration.
+    pub async fn with_settings(server: &RedisServer, settings: &str) -> Self {
+        Self::start(server.port, |port| format!("port {port}\n{settings}")).await
+    }
+
+    /// Asks its clients for certificates as the server does.
+    pub async fn over_tls(server: &TlsServer) -> Self {
+        let path = |name| server.files.path(name).display().to_string();
+        let [ca, cert, key] = ["ca", "cert", "key"].map(path);
+        let settings = |port| {
+            format!(
+                "port 0\ntls-port {port}\ntls-replication yes\ntls-ca-cert-file {ca}\n\
+                 tls-cert-file {cert}\ntls-key-file {key}\n"
+            )
+        };
+        Self::start(server.port, settings).await
+    }
+
+    async fn start(watched: u16, settings: impl Fn(u16) -> String) -> Self {
         loop {
-            if let Some(sentinel) = Self::try_start(watched, settings).await {
+            let port = free_port();
+            if let Some(sentinel) = Self::try_start(port, watched, &settings(port)).await {
                 return sentinel;
             }
         }
     }
 
     /// `None`: somebody else has taken the port meanwhile.
-    async fn try_start(watched: u16, settings: &str) -> Option<Self> {
+    async fn try_start(port: u16, watched: u16, settings: &str) -> Option<Self> {
         let directory = tempfile::tempdir().expect("a directory");
         let (file, log) = (directory.path().join("sentinel.conf"), directory.path().join("log"));
-        let port = free_port();
         let configuration = format!(
-            "port {port}\nbind 127.0.0.1\ndir {}\n\
+            "bind 127.0.0.1\ndir {}\n\
              sentinel monitor {MASTER} 127.0.0.1 {watched} 1\n\
              sentinel down-after-milliseconds {MASTER} 500\n\
              sentinel failover-timeout {MASTER} 3000\n{settings}\n",

@@ -162,9 +162,8 @@ async fn a_channel_is_not_subscribed_to_at_a_replica() {
 async fn the_password_is_given_to_servers_and_to_sentinels_that_ask() {
     let server = RedisServer::with_options(&["--requirepass", "secret"]).await;
     let login = format!("sentinel auth-pass {MASTER} secret");
-    let open = Sentinel::with_settings(server.port, &login).await;
-    let closed =
-        Sentinel::with_settings(server.port, &format!("{login}\nrequirepass secret")).await;
+    let open = Sentinel::with_settings(&server, &login).await;
+    let closed = Sentinel::with_settings(&server, &format!("{login}\nrequirepass secret")).await;
     for sentinel in [open, closed] {
         let password = Some(Secret::new("secret".to_owned()));
         let store = store_with(RedisConfig { password, ..watched_by(&[sentinel.port]) });

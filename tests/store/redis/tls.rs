@@ -1,83 +1,22 @@
 //! Connections over TLS, with an authority of one's own and certificates that are replaced.
 
 use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use pollux::config::{RedisConfig, RedisPlace, TlsConfig, TlsIdentity};
+use pollux::config::{RedisConfig, RedisPlace, TlsConfig};
 use pollux::store::{FailureKind, RedisStore, Store as _, StoreError};
-use tempfile::TempDir;
 
 use super::ask;
-use crate::common::certificates::{Authority, Certificate};
-use crate::common::free_port;
+use crate::common::certificates::{Authority, PemFiles};
 use crate::common::redis_server::RedisServer;
-use crate::setup::{answered, batch, configured, here, lead, next, publish, store_with, updates};
+use crate::common::tls_server::TlsServer;
+use crate::setup::{
+    answered, batch, configured, here, lead, next, publish, store_with, tls_with, updates,
+};
 
-/// A directory with the files of one side.
-struct Files(TempDir);
-
-impl Files {
-    fn of(authority: &Authority, certificate: &Certificate) -> Self {
-        let files = Self(tempfile::tempdir().unwrap());
-        files.replace(authority, certificate);
-        files
-    }
-
-    fn replace(&self, authority: &Authority, certificate: &Certificate) {
-        fs::write(self.path("ca"), &authority.pem).unwrap();
-        fs::write(self.path("cert"), &certificate.pem).unwrap();
-        fs::write(self.path("key"), &certificate.key).unwrap();
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(format!("{name}.pem"))
-    }
-
-    fn tls(&self) -> TlsConfig {
-        let identity = TlsIdentity { cert: self.path("cert"), key: self.path("key") };
-        TlsConfig { ca: Some(self.path("ca")), identity: Some(identity) }
-    }
-}
-
-/// A server that asks its clients for certificates.
-struct TlsServer {
-    port: u16,
-    files: Files,
-    server: RedisServer,
-}
-
-impl TlsServer {
-    async fn start(authority: &Authority) -> Self {
-        Self::with(authority, &authority.sign()).await
-    }
-
-    async fn with(authority: &Authority, certificate: &Certificate) -> Self {
-        let files = Files::of(authority, certificate);
-        let path = |name| files.path(name).display().to_string();
-        let [ca, cert, key] = ["ca", "cert", "key"].map(path);
-        let files_of =
-            ["--tls-ca-cert-file", &ca, "--tls-cert-file", &cert, "--tls-key-file", &key];
-        loop {
-            let port = free_port();
-            let listen = port.to_string();
-            let options = [&["--tls-port", &listen], &files_of[..]].concat();
-            if let Some(server) = RedisServer::try_with_options(&options).await {
-                return Self { port, files, server };
-            }
-        }
-    }
-
-    /// Lets it take other files, as an operator does.
-    async fn reload(&self) {
-        let path = self.files.path("cert").display().to_string();
-        let _: String = ask(&self.server, &["CONFIG", "SET", "tls-cert-file", &path]).await;
-    }
-
-    fn store(&self, tls: TlsConfig) -> RedisStore {
-        let place = RedisPlace::Server { address: here(self.port), database: 0 };
-        store_with(RedisConfig { tls: Some(tls), ..configured(place) })
-    }
+fn store_on(server: &TlsServer, tls: TlsConfig) -> RedisStore {
+    let place = RedisPlace::Server { address: here(server.port), database: 0 };
+    store_with(RedisConfig { tls: Some(tls), ..configured(place) })
 }
 
 fn assert_refused<T: std::fmt::Debug>(answer: Result<T, StoreError>, words: &str) {
@@ -91,8 +30,8 @@ fn assert_refused<T: std::fmt::Debug>(answer: Result<T, StoreError>, words: &str
 async fn both_sides_know_each_other_by_an_authority_of_their_own() {
     let authority = Authority::new("authority");
     let server = TlsServer::start(&authority).await;
-    let files = Files::of(&authority, &authority.sign());
-    let store = server.store(files.tls());
+    let files = PemFiles::of(&authority, &authority.sign());
+    let store = store_on(&server, tls_with(&files));
     let claim = lead(&store).await;
     let mut updates = updates(&store).await;
     let sent = batch(&claim, 0, &["a"]);
@@ -104,20 +43,20 @@ async fn both_sides_know_each_other_by_an_authority_of_their_own() {
 async fn a_server_of_another_authority_is_refused() {
     let (authority, other) = (Authority::new("authority"), Authority::new("other"));
     let server = TlsServer::start(&authority).await;
-    let files = Files::of(&other, &authority.sign());
-    let store = server.store(files.tls());
+    let files = PemFiles::of(&other, &authority.sign());
+    let store = store_on(&server, tls_with(&files));
     assert_refused(store.observe().await, "UnknownIssuer");
     assert!(store.acquire().await.is_none());
-    let system = TlsConfig { ca: None, ..files.tls() };
-    assert_refused(server.store(system).observe().await, "UnknownIssuer");
+    let system = TlsConfig { ca: None, ..tls_with(&files) };
+    assert_refused(store_on(&server, system).observe().await, "UnknownIssuer");
 }
 
 #[tokio::test]
 async fn a_client_without_a_certificate_is_told() {
     let authority = Authority::new("authority");
     let server = TlsServer::start(&authority).await;
-    let files = Files::of(&authority, &authority.sign());
-    let store = server.store(TlsConfig { identity: None, ..files.tls() });
+    let files = PemFiles::of(&authority, &authority.sign());
+    let store = store_on(&server, TlsConfig { identity: None, ..tls_with(&files) });
     assert_refused(store.observe().await, "");
 }
 
@@ -125,19 +64,18 @@ async fn a_client_without_a_certificate_is_told() {
 async fn a_client_of_another_authority_is_told() {
     let (authority, other) = (Authority::new("authority"), Authority::new("other"));
     let server = TlsServer::start(&authority).await;
-    let files = Files::of(&authority, &other.sign());
-    assert_refused(server.store(files.tls()).observe().await, "");
+    let files = PemFiles::of(&authority, &other.sign());
+    assert_refused(store_on(&server, tls_with(&files)).observe().await, "");
 }
 
 #[tokio::test]
 async fn an_expired_certificate_is_refused_until_the_server_has_another() {
     let authority = Authority::new("authority");
     let server = TlsServer::with(&authority, &authority.sign_expired()).await;
-    let files = Files::of(&authority, &authority.sign());
-    let store = server.store(files.tls());
+    let files = PemFiles::of(&authority, &authority.sign());
+    let store = store_on(&server, tls_with(&files));
     assert_refused(store.observe().await, "expired");
-    server.files.replace(&authority, &authority.sign());
-    server.reload().await;
+    server.replace(&authority, &authority.sign()).await;
     lead(&store).await;
 }
 
@@ -145,11 +83,10 @@ async fn an_expired_certificate_is_refused_until_the_server_has_another() {
 async fn files_that_are_replaced_take_effect() {
     let (old, new) = (Authority::new("old"), Authority::new("new"));
     let server = TlsServer::start(&old).await;
-    let files = Files::of(&old, &old.sign());
-    let store = server.store(files.tls());
+    let files = PemFiles::of(&old, &old.sign());
+    let store = store_on(&server, tls_with(&files));
     store.observe().await.unwrap();
-    server.files.replace(&new, &new.sign());
-    server.reload().await;
+    server.replace(&new, &new.sign()).await;
     let _: u64 = ask(&server.server, &["CLIENT", "KILL", "TYPE", "normal"]).await;
     store.observe().await.unwrap_err();
     assert_refused(store.observe().await, "");
@@ -162,8 +99,8 @@ async fn files_that_are_replaced_take_effect() {
 async fn a_file_that_is_gone_is_named_with_its_setting() {
     let authority = Authority::new("authority");
     let server = TlsServer::start(&authority).await;
-    let files = Files::of(&authority, &authority.sign());
-    let store = server.store(files.tls());
+    let files = PemFiles::of(&authority, &authority.sign());
+    let store = store_on(&server, tls_with(&files));
     fs::remove_file(files.path("key")).unwrap();
     let failure = store.observe().await.unwrap_err();
     let expected =
