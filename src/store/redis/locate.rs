@@ -11,19 +11,29 @@ use super::{cluster, sentinel};
 use crate::config::{RedisPlace, ServerAddress};
 use crate::store::{FailureKind, StoreError};
 
-/// Finds the one server that holds the cluster's keys. It is asked for anew for each connection:
+/// Finds the one server that holds the cluster's keys. It is looked for anew for each connection:
 /// it may have changed without anything having failed.
 #[derive(Debug)]
 pub(super) enum Locator {
     /// It is where the configuration says.
     Fixed(ServerAddress),
     /// Others know where it is.
-    Asking { question: Question, guides: Mutex<Guides>, access: Access, timeout: Duration },
+    Asking(Box<Search>),
+}
+
+/// Whom to ask for what.
+#[derive(Debug)]
+pub(super) struct Search {
+    question: Question,
+    guides: Mutex<Guides>,
+    access: Access,
+    /// The most time for each answer.
+    timeout: Duration,
 }
 
 /// What is asked, and so whom.
 #[derive(Debug)]
-pub(super) enum Question {
+enum Question {
     /// Sentinels, for the master that they watch under this name.
     Master(String),
     /// Servers of a Redis Cluster, for the owner of this key's slot.
@@ -32,10 +42,10 @@ pub(super) enum Question {
 
 /// Those that are asked, in turn.
 #[derive(Debug)]
-pub(super) struct Guides {
+struct Guides {
     configured: VecDeque<ServerAddress>,
-    /// The last owner of the slot that was heard of. It is asked first, and where it has gone when
-    /// all that were configured have been replaced.
+    /// The last owner of the slot that was heard of. It is asked first, and it alone when all that
+    /// were configured have been replaced.
     hint: Option<ServerAddress>,
 }
 
@@ -61,71 +71,82 @@ impl Locator {
             RedisPlace::Sentinel { master, nodes } => (Question::Master(master.clone()), nodes),
             RedisPlace::Cluster { nodes } => (Question::Owner(key.to_owned()), nodes),
         };
-        let guides = Guides { configured: nodes.iter().cloned().collect(), hint: None };
-        Self::Asking { question, guides: Mutex::new(guides), access: access.clone(), timeout }
+        let guides = Mutex::new(Guides { configured: nodes.iter().cloned().collect(), hint: None });
+        Self::Asking(Box::new(Search { question, guides, access: access.clone(), timeout }))
+    }
+
+    /// Where the server is now.
+    pub(super) async fn locate(&self) -> Result<ServerAddress, StoreError> {
+        match self {
+            Self::Fixed(address) => Ok(address.clone()),
+            Self::Asking(search) => search.locate().await,
+        }
+    }
+
+    /// Notes that the server at `address` has failed in a way that may mean that another is the
+    /// one by now.
+    pub(super) fn doubt(&self, address: &ServerAddress, error: Option<&RedisError>) {
+        if let Self::Asking(search) = self {
+            search.doubt(address, error);
+        }
     }
 
     /// What to advise when the server that was found cannot be used.
     pub(super) fn advice(&self) -> Advice {
         match self {
             Self::Fixed(_) => Advice::Server,
-            Self::Asking { question: Question::Master(_), .. } => Advice::Master,
-            Self::Asking { question: Question::Owner(_), .. } => Advice::Owner,
+            Self::Asking(search) => match search.question {
+                Question::Master(_) => Advice::Master,
+                Question::Owner(_) => Advice::Owner,
+            },
         }
     }
+}
 
-    /// Where the server is now. Each guide has the configured time to answer.
-    pub(super) async fn locate(&self) -> Result<ServerAddress, StoreError> {
-        let (question, guides, access, limit) = match self {
-            Self::Fixed(address) => return Ok(address.clone()),
-            Self::Asking { question, guides, access, timeout } => {
-                (question, guides, access, *timeout)
-            }
-        };
+impl Search {
+    /// Asks one after the other until one knows.
+    async fn locate(&self) -> Result<ServerAddress, StoreError> {
         let mut failures = Vec::new();
         let mut kind = FailureKind::Other;
-        let in_turn = guides.lock().in_turn();
+        let in_turn = self.guides.lock().in_turn();
         for guide in in_turn {
-            let answer = match timeout(limit, question.ask(&guide, access)).await {
+            let why;
+            (kind, why) = match timeout(self.timeout, self.question.ask(&guide, &self.access)).await
+            {
                 Ok(Ok(Some(found))) => {
-                    let mut guides = guides.lock();
-                    guides.prefer(&guide);
-                    if matches!(question, Question::Owner(_)) {
-                        guides.hint = Some(found.clone());
-                    }
+                    self.learn(&guide, &found);
                     return Ok(found);
                 }
-                Ok(Ok(None)) => {
-                    kind = FailureKind::Other;
-                    question.unknown()
-                }
-                Ok(Err(error)) => {
-                    kind = kind_of(&error);
-                    error.to_string()
-                }
+                Ok(Ok(None)) => (FailureKind::Other, self.question.unknown()),
+                Ok(Err(error)) => (kind_of(&error), error.to_string()),
                 Err(_) => {
-                    kind = FailureKind::Timeout;
-                    format!("no answer within {}", humantime::format_duration(limit))
+                    let waited = humantime::format_duration(self.timeout);
+                    (FailureKind::Timeout, format!("no answer within {waited}"))
                 }
             };
-            tracing::debug!(%guide, answer, "does not say where the Redis master is");
-            failures.push(format!("{guide}: {answer}"));
+            tracing::debug!(%guide, why, "does not say where the Redis master is");
+            failures.push(format!("{guide}: {why}"));
         }
-        let advice = match question {
+        let advice = match self.question {
             Question::Master(_) => Advice::Sentinels,
             Question::Owner(_) => Advice::Nodes,
         };
         Err(describe(kind, advice, advice.subject(), &failures.join("; ")))
     }
 
-    /// Notes that the server at `address` has failed in a way that may mean that another is the
-    /// one by now: whoever named it is asked last.
-    pub(super) fn doubt(&self, address: &ServerAddress, error: Option<&RedisError>) {
-        let Self::Asking { question, guides, .. } = self else {
-            return;
-        };
-        let mut guides = guides.lock();
-        match question {
+    fn learn(&self, guide: &ServerAddress, found: &ServerAddress) {
+        let mut guides = self.guides.lock();
+        guides.prefer(guide);
+        // A master knows nothing of Sentinel, but an owner of its Cluster.
+        if matches!(self.question, Question::Owner(_)) {
+            guides.hint = Some(found.clone());
+        }
+    }
+
+    /// Asks whoever named this server last, or where it says that its slot has gone first.
+    fn doubt(&self, address: &ServerAddress, error: Option<&RedisError>) {
+        let mut guides = self.guides.lock();
+        match self.question {
             Question::Master(_) => guides.configured.rotate_left(1),
             Question::Owner(_) => {
                 if guides.configured.front() == Some(address) {

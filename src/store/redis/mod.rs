@@ -108,9 +108,9 @@ impl Store for RedisStore {
     }
 
     async fn acquire(&self) -> Option<LeaseValue> {
+        let client = self.server.client().await.ok()?;
         // A manager of its own for each try: one whose connection is blackholed never recovers.
         // One round: the elector decides when to try again.
-        let client = self.server.client().await.ok()?;
         let mut manager = LockManager::from_clients(vec![client]);
         manager.set_retry(1, Duration::from_millis(1));
         let key = self.keys.lease.as_str();
