@@ -44,8 +44,8 @@ enum Question {
 #[derive(Debug)]
 struct Guides {
     configured: VecDeque<ServerAddress>,
-    /// The last owner of the slot that was heard of. It is asked first, and it alone when all that
-    /// were configured have been replaced.
+    /// Where the slot has gone, as the server said that had it before: asked first, for others may
+    /// hear of it later.
     hint: Option<ServerAddress>,
 }
 
@@ -114,7 +114,7 @@ impl Search {
             (kind, why) = match timeout(self.timeout, self.question.ask(&guide, &self.access)).await
             {
                 Ok(Ok(Some(found))) => {
-                    self.learn(&guide, &found);
+                    self.guides.lock().prefer(&guide);
                     return Ok(found);
                 }
                 Ok(Ok(None)) => (FailureKind::Other, self.question.unknown()),
@@ -132,15 +132,6 @@ impl Search {
             Question::Owner(_) => Advice::Nodes,
         };
         Err(describe(kind, advice, advice.subject(), &failures.join("; ")))
-    }
-
-    fn learn(&self, guide: &ServerAddress, found: &ServerAddress) {
-        let mut guides = self.guides.lock();
-        guides.prefer(guide);
-        // A master knows nothing of Sentinel, but an owner of its Cluster.
-        if matches!(self.question, Question::Owner(_)) {
-            guides.hint = Some(found.clone());
-        }
     }
 
     /// Asks whoever named this server last, or where it says that its slot has gone first.
