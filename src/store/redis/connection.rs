@@ -167,7 +167,7 @@ impl Server {
         self.present.send_if_modified(|present| {
             let moved = present.as_ref() != Some(&address);
             if moved {
-                tracing::info!(%address, "Redis master");
+                tracing::info!(%address, "found the Redis master");
                 *present = Some(address.clone());
             }
             moved
