@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::process::Command;
 use std::time::Duration;
 
@@ -92,10 +93,9 @@ impl Sentinel {
 
     /// Waits until it could replace the master.
     pub async fn knows_a_replica(&self) {
-        eventually(Duration::from_secs(20), "Sentinel knows a replica", || async {
-            let replicas: Vec<std::collections::HashMap<String, String>> =
-                self.ask(&["REPLICAS", MASTER]).await;
-            let usable = |replica: &std::collections::HashMap<String, String>| {
+        eventually(Duration::from_secs(30), "Sentinel knows a replica", || async {
+            let replicas: Vec<HashMap<String, String>> = self.ask(&["REPLICAS", MASTER]).await;
+            let usable = |replica: &HashMap<String, String>| {
                 replica["flags"] == "slave" && replica["master-link-status"] == "ok"
             };
             replicas.iter().any(usable).then_some(())
