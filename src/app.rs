@@ -22,9 +22,7 @@ use crate::http::{self, BindError};
 use crate::hub::Hub;
 use crate::model::EndpointName;
 use crate::poller::{Fetcher, FetcherError, Poller};
-use crate::store::{
-    EmbeddedStore, Examination, Presence, RedisStore, Shortcoming, Store, StoreError,
-};
+use crate::store::{EmbeddedStore, Examination, Presence, RedisStore, Shortcoming, Store};
 use crate::telemetry::{Recorder, UPKEEP};
 
 /// How often a replica says that it is there.
@@ -90,15 +88,13 @@ impl FromStr for Role {
     }
 }
 
-/// Opens the store that a configuration names; and the clock by which it ends leases.
-///
-/// # Errors
-/// When its address is none. Whether it answers is not tried.
-pub fn open_store(config: &Config) -> Result<(Arc<dyn Store>, Clock), StoreError> {
-    Ok(match &config.redis {
-        Some(redis) => (Arc::new(RedisStore::new(&config.cluster, redis)?), Clock::Boot),
+/// Prepares the store that a configuration names; and the clock by which it ends leases. Whether it
+/// answers is not tried.
+pub fn open_store(config: &Config) -> (Arc<dyn Store>, Clock) {
+    match &config.redis {
+        Some(redis) => (Arc::new(RedisStore::new(&config.cluster, redis)), Clock::Boot),
         None => (Arc::new(EmbeddedStore::new()), Clock::Process),
-    })
+    }
 }
 
 /// Why a replica could not run.
@@ -107,9 +103,6 @@ pub enum AppError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The store's address is none.
-    #[error(transparent)]
-    Store(#[from] StoreError),
     /// Polling cannot be set up.
     #[error(transparent)]
     Fetcher(#[from] FetcherError),
@@ -138,11 +131,11 @@ impl App {
     /// When an address cannot be used. A store that does not answer is no error: the replica waits
     /// for it.
     pub async fn new(config: Config, role: Role) -> Result<Self, AppError> {
-        let (store, clock) = open_store(&config)?;
+        let (store, clock) = open_store(&config);
         if config.redis.is_none() {
             tracing::warn!(
                 "no redis is configured: the embedded store serves this process alone, \
-                 without redundancy; set redis.url to run replicas"
+                 without redundancy; set redis to run replicas"
             );
         }
         Self::with_store(config, role, store, clock).await

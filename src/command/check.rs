@@ -74,7 +74,7 @@ pub fn report(config: &Config) -> String {
 
 fn overview(config: &Config) -> String {
     let store = match &config.redis {
-        Some(redis) => format!("Redis, {}, timeout {}", redis.url, format_duration(redis.timeout)),
+        Some(redis) => format!("Redis, {redis}, timeout {}", format_duration(redis.timeout)),
         None => "embedded store: one process, no redundancy".to_owned(),
     };
     let history = match config.history {
@@ -200,7 +200,7 @@ endpoints:
         let yaml = format!("{EMBEDDED}redis: {{url: 'redis://me:hunter2@localhost'}}\n");
         let expected = "\
 cluster  c
-store    Redis, redis://localhost, timeout 500ms
+store    Redis, redis://localhost:6379/0, timeout 500ms
 replica  r
 address  http://127.0.0.1:9090
 gateway  0.0.0.0:8080, at most 10,000 streams

@@ -26,7 +26,7 @@ pub fn report(config: &Config, role: Role) -> Result<String, Failure> {
 
 async fn examine(config: &Config, role: Role) -> Result<(Examination, Duration), Failure> {
     let failed = |error: StoreError| Failure::Other(error.to_string());
-    let (store, _) = app::open_store(config).map_err(failed)?;
+    let (store, _) = app::open_store(config);
     let endpoint = &config.endpoints[0].name;
     // The first answer takes a new connection, the second shows how far the server is.
     store.examine(endpoint, role.polls()).await.map_err(failed)?;

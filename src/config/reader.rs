@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -196,6 +196,13 @@ impl<'a> Reader<'a> {
                 None
             }
         }
+    }
+
+    /// A file's name; relative ones start at the configuration's directory.
+    pub(super) fn file(&mut self, setting: &Setting<'_>) -> Option<PathBuf> {
+        let directory = self.directory;
+        let join = |text: &str| (!text.is_empty()).then(|| directory.join(text));
+        self.value(setting, "a file's path", join)
     }
 
     /// A text that `parse` makes something of.

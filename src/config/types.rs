@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::tls::TlsConfig;
 use crate::model::{ClusterName, EndpointName};
 
 /// A configuration that has been checked: every value is in its range, and all fit together.
@@ -35,14 +36,82 @@ pub struct Config {
 /// Where Redis is and how to log in.
 #[derive(Clone, Debug)]
 pub struct RedisConfig {
-    /// `redis://` or `rediss://` (TLS), without credentials.
-    pub url: Url,
+    /// Where it is.
+    pub place: RedisPlace,
     /// The ACL user.
     pub username: Option<String>,
     /// Its password.
     pub password: Option<Secret>,
+    /// How connections are encrypted, those to Sentinel too; `None`: they are not.
+    pub tls: Option<TlsConfig>,
     /// How long to wait for a connection or an answer.
     pub timeout: Duration,
+}
+
+/// Where the one server is that holds a cluster's keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedisPlace {
+    /// At a known address.
+    Server {
+        /// The server's address.
+        address: ServerAddress,
+        /// The number of the database.
+        database: u32,
+    },
+    /// Where Sentinel says that the master is.
+    Sentinel {
+        /// The name under which Sentinel watches it.
+        master: String,
+        /// The sentinels to ask; at least one.
+        nodes: Vec<ServerAddress>,
+    },
+    /// At the owner of the keys' slot in a Redis Cluster.
+    Cluster {
+        /// The servers to ask for it; at least one.
+        nodes: Vec<ServerAddress>,
+    },
+}
+
+/// A host and port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerAddress {
+    /// A name or an IP address, IPv6 without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl fmt::Display for ServerAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        match host.contains(':') {
+            true => write!(formatter, "[{host}]:{port}"),
+            false => write!(formatter, "{host}:{port}"),
+        }
+    }
+}
+
+/// For people: where it is, without credentials.
+impl fmt::Display for RedisConfig {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let listed = |nodes: &[ServerAddress]| {
+            let nodes: Vec<String> = nodes.iter().map(ServerAddress::to_string).collect();
+            nodes.join(", ")
+        };
+        let with_tls = if self.tls.is_some() { " over TLS" } else { "" };
+        match &self.place {
+            RedisPlace::Server { address, database } => {
+                let scheme = if self.tls.is_some() { "rediss" } else { "redis" };
+                write!(formatter, "{scheme}://{address}/{database}")
+            }
+            RedisPlace::Sentinel { master, nodes } => {
+                write!(formatter, "master {master} of Sentinel at {}{with_tls}", listed(nodes))
+            }
+            RedisPlace::Cluster { nodes } => {
+                write!(formatter, "Cluster at {}{with_tls}", listed(nodes))
+            }
+        }
+    }
 }
 
 /// The lease's timings, in the words of Kubernetes' client-go: `retry_period < renew_deadline <

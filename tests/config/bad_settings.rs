@@ -23,15 +23,15 @@ fn bad_settings_at_the_top_are_refused() {
             "address: redis://h",
             "6: address: expected an http or https URL such as http://10.1.2.3:9090: it has another scheme",
         ),
-        ("redis:", "6: redis: expected settings (url, username, password, timeout), found nothing"),
+        (
+            "redis:",
+            "6: redis: expected settings (url, sentinel, cluster, username, password, tls, timeout), found nothing",
+        ),
         (
             "redis: redis://user:hunter2@h",
-            "6: redis: expected settings (url, username, password, timeout), found text",
+            "6: redis: expected settings (url, sentinel, cluster, username, password, tls, timeout), found text",
         ),
-        (
-            "redis: {}",
-            "6: redis.url: expected a redis or rediss URL such as redis://localhost:6379/0, found nothing",
-        ),
+        ("redis: {}", "6: redis: expected one of url, sentinel and cluster, found none"),
         (
             "redis: {url: http://h}",
             "6: redis.url: expected a redis or rediss URL such as redis://localhost:6379/0: it has another scheme",
@@ -51,6 +51,10 @@ fn bad_settings_at_the_top_are_refused() {
         (
             "redis: {url: 'rediss://h/0#insecure'}",
             "6: redis.url: expected a redis or rediss URL such as redis://localhost:6379/0: it goes on after the database number",
+        ),
+        (
+            "redis: {url: 'redis://h/4294967296'}",
+            "6: redis.url: expected a redis or rediss URL such as redis://localhost:6379/0: its database number is too large",
         ),
         (
             "redis: {url: 'redis://u:p@h', password: q}",

@@ -10,7 +10,7 @@ use crate::{SMALLEST, load};
 #[test]
 fn the_example_is_a_good_configuration() {
     let config = Config::load(Path::new("config/pollux.yaml"), &Environment::default()).unwrap();
-    assert_eq!(config.redis.unwrap().url.as_str(), "redis://localhost:6379/0");
+    assert_eq!(config.redis.unwrap().to_string(), "redis://localhost:6379/0");
     assert_eq!(config.endpoints.len(), 2);
 }
 

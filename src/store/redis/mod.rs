@@ -1,10 +1,14 @@
 //! The store in Redis: one Lua script per atomic step.
 
+mod access;
+mod cluster;
 mod connection;
 mod failure;
 mod keys;
+mod locate;
 mod preflight;
 mod reply;
+mod sentinel;
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -56,13 +60,11 @@ pub struct RedisStore {
 
 impl RedisStore {
     /// Prepares the store; connections are opened when they are needed.
-    ///
-    /// # Errors
-    /// When the address is none that Redis understands.
-    pub fn new(cluster: &ClusterName, config: &RedisConfig) -> Result<Self, StoreError> {
-        let server = Server::new(config)?;
+    pub fn new(cluster: &ClusterName, config: &RedisConfig) -> Self {
+        let keys = Keys::new(cluster);
+        let server = Server::new(config, &keys.lease);
         let link = || Link::new(server.clone());
-        Ok(Self { keys: Keys::new(cluster), lease: link(), publish: link(), read: link(), server })
+        Self { keys, lease: link(), publish: link(), read: link(), server }
     }
 
     /// Runs a script on the lease's connection; answers with the server's run id as well.
@@ -108,9 +110,10 @@ impl Store for RedisStore {
     }
 
     async fn acquire(&self) -> Option<LeaseValue> {
+        let client = self.server.client().await.ok()?;
         // A manager of its own for each try: one whose connection is blackholed never recovers.
         // One round: the elector decides when to try again.
-        let mut manager = LockManager::from_clients(vec![self.server.client()]);
+        let mut manager = LockManager::from_clients(vec![client]);
         manager.set_retry(1, Duration::from_millis(1));
         let key = self.keys.lease.as_str();
         let limit = self.server.timeout() * 2;
