@@ -82,11 +82,14 @@ fn main() -> ExitCode {
     raise_open_files();
     // All processes end with the runtime's tasks when this is interrupted.
     tokio::runtime::Runtime::new().expect("a runtime").block_on(async {
-        let mut terminated = signal(SignalKind::terminate()).expect("a signal can be awaited");
+        let [mut interrupted, mut terminated, mut hung_up] =
+            [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()]
+                .map(|kind| signal(kind).expect("a signal can be awaited"));
         tokio::select! {
             () = measure(&arguments) => ExitCode::SUCCESS,
-            _ = tokio::signal::ctrl_c() => ExitCode::FAILURE,
+            _ = interrupted.recv() => ExitCode::FAILURE,
             _ = terminated.recv() => ExitCode::FAILURE,
+            _ = hung_up.recv() => ExitCode::FAILURE,
         }
     })
 }
