@@ -105,7 +105,10 @@ fn rank(sorted: &[Duration], percent: usize) -> Option<Duration> {
 /// How many times Pollux's median the own one is.
 fn times_pollux(own: &[Duration], pollux: &[Duration]) -> String {
     match (rank(own, 50), rank(pollux, 50)) {
-        (Some(own), Some(pollux)) => format!("{:.1}", own.as_secs_f64() / pollux.as_secs_f64()),
+        (Some(own), Some(pollux)) => {
+            let times = own.as_secs_f64() / pollux.as_secs_f64();
+            format!("{times:.*}", if times < 10.0 { 1 } else { 0 })
+        }
         _ => "–".to_owned(),
     }
 }
