@@ -4,8 +4,10 @@
 
 pub mod certificates;
 pub mod client;
+pub mod machine;
 pub mod nginx;
 pub mod process;
+pub mod proxy;
 pub mod redis_cluster;
 pub mod redis_server;
 pub mod replica;

@@ -27,11 +27,12 @@ impl RedisServer {
     /// Starts it with more options, such as `["--requirepass", "secret"]`.
     pub async fn with_options(options: &[&str]) -> Self {
         // Somebody else may take the port between the look and the start: then it is another one.
-        loop {
+        for _ in 0..5 {
             if let Some(server) = Self::try_with_options(options).await {
                 return server;
             }
         }
+        panic!("redis-server does not start with {options:?}");
     }
 
     /// `None` where it does not start, as when a port that is free now is taken meanwhile.
