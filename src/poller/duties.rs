@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::select;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 
 use super::breaker::Breaker;
@@ -27,10 +28,10 @@ const LONGEST_WAIT: Duration = Duration::from_millis(500);
 pub struct Poller {
     store: Arc<dyn Store>,
     fetcher: Arc<Fetcher>,
-    cluster: ClusterName,
     endpoints: Vec<Arc<EndpointConfig>>,
     names: Vec<EndpointName>,
-    metrics: Vec<PollMetrics>,
+    schedules: Vec<Schedule>,
+    metrics: Vec<Arc<PollMetrics>>,
     history: u64,
 }
 
@@ -44,12 +45,15 @@ impl Poller {
         history: u64,
     ) -> Self {
         let labels = EndpointLabels::for_count(endpoints.len());
+        let schedule =
+            |endpoint: &EndpointConfig| Schedule::new(&cluster, &endpoint.name, endpoint.every);
+        let metrics = |endpoint| Arc::new(PollMetrics::new(endpoint, labels));
         Self {
             store,
             fetcher: Arc::new(fetcher),
-            cluster,
             names: endpoints.iter().map(|endpoint| endpoint.name.clone()).collect(),
-            metrics: endpoints.iter().map(|endpoint| PollMetrics::new(endpoint, labels)).collect(),
+            schedules: endpoints.iter().map(schedule).collect(),
+            metrics: endpoints.iter().map(metrics).collect(),
             endpoints: endpoints.iter().cloned().map(Arc::new).collect(),
             history,
         }
@@ -78,12 +82,11 @@ impl Poller {
         now: u64,
         left: &HashMap<EndpointName, Resumed>,
     ) -> (Vec<Tracked>, Vec<PollState>) {
-        let endpoints = self.endpoints.iter().zip(&self.metrics);
+        let endpoints = self.endpoints.iter().zip(&self.schedules).zip(&self.metrics);
         endpoints
-            .map(|(config, metrics)| {
+            .map(|((config, &schedule), metrics)| {
                 let state =
                     left.get(&config.name).map(|left| left.state.clone()).unwrap_or_default();
-                let schedule = Schedule::new(&self.cluster, &config.name, config.every);
                 let breaker = Breaker::resume(state.failures, state.retry_at, schedule, now);
                 // An older snapshot may have come back with a rolled-back store: readers may hold
                 // a newer one, so it is published again under a version above theirs.
@@ -98,7 +101,7 @@ impl Poller {
                     breaker,
                     shown: ShownBreaker::new(metrics.breaker_open.clone(), breaker.is_open()),
                     failing: None,
-                    metrics: metrics.clone(),
+                    metrics: Arc::clone(metrics),
                 };
                 (tracked, state)
             })
@@ -140,7 +143,10 @@ impl Duties for Poller {
         };
         let time = PollTime::starting_at(leadership.store_time(Instant::now()));
         let now = time.now();
+        // Each step takes milliseconds for thousands of endpoints: renewals go in between.
+        yield_now().await;
         let (mut endpoints, states) = self.track(leadership.claim().base, now, &left);
+        yield_now().await;
         let agenda = first_polls(now, &endpoints, &left);
         let outbox = Outbox::default();
         let fetcher = Arc::clone(&self.fetcher);

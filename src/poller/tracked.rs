@@ -22,7 +22,7 @@ pub(super) struct Tracked {
     pub(super) shown: ShownBreaker,
     /// The kind of the last failure; none after a good poll, nor where the last leader saw it.
     pub(super) failing: Option<PollFailureKind>,
-    pub(super) metrics: PollMetrics,
+    pub(super) metrics: Arc<PollMetrics>,
 }
 
 impl Tracked {
@@ -99,7 +99,6 @@ impl Drop for ShownBreaker {
 }
 
 /// The time series of one endpoint, looked up once.
-#[derive(Clone)]
 pub(super) struct PollMetrics {
     label: Label,
     pub(super) changed: Counter,
@@ -141,5 +140,28 @@ impl PollMetrics {
         let labels = vec![self.label.clone(), Label::new("kind", kind.as_str())];
         counter!("pollux_poll_failures_total", labels).increment(1);
         self.failed.increment(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    use super::*;
+
+    #[test]
+    fn endpoints_that_share_a_gauge_are_counted_while_they_are_open() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let gauge = metrics::with_local_recorder(&recorder, || gauge!("open"));
+        let shown = || recorder.handle().render().lines().any(|line| line == "open 2");
+        let resumed = ShownBreaker::new(gauge.clone(), true);
+        let mut opened = ShownBreaker::new(gauge.clone(), false);
+        opened.set(true);
+        opened.set(true);
+        let closed = ShownBreaker::new(gauge, false);
+        assert!(shown());
+        drop((resumed, opened, closed));
+        let text = recorder.handle().render();
+        assert!(text.contains("open 0"), "none once the leadership is over: {text}");
     }
 }

@@ -9,7 +9,7 @@ use super::backend::{Backend, Request};
 use super::common::eventually;
 use super::common::redis_server::RedisServer;
 use super::common::replica::{Replica, leader};
-use super::take_over;
+use super::{instant_of, record, take_over};
 
 const ENDPOINTS: usize = 10_000;
 const EVERY: Duration = Duration::from_secs(20);
@@ -36,7 +36,7 @@ async fn a_takeover_is_warm(ending: Signal) {
         Replica::start("pollux", &configuration).await,
     ];
     let first = leader(&replicas, Duration::from_secs(10)).await;
-    let began = Instant::now();
+    let began = instant_of(&redis, record(&redis).await.1).await;
     eventually(EVERY * 3, "all endpoints are polled, some of them again", || async {
         (backend.count() > ENDPOINTS * 3 / 2).then_some(())
     })
@@ -54,9 +54,11 @@ async fn a_takeover_is_warm(ending: Signal) {
     let wait = after[0].at - claimed;
     println!("the first request came {wait:?} after the claim");
     assert!(wait <= PROMPT, "{wait:?}");
+    // The first leader took over from nobody: all that it found was overdue.
+    assert_no_second_stands_out(&seconds(&before, began));
+    assert_no_second_stands_out(&seconds(&after, claimed));
     let other = after.iter().find(|request| request.status != StatusCode::NOT_MODIFIED);
     assert!(other.is_none(), "unchanged data cost more than a 304: {other:?}");
-    assert_no_second_is_busier(&before, began, &after, claimed);
     assert_polls_follow_the_schedule(&requests);
 }
 
@@ -73,19 +75,12 @@ fn configuration(redis: &RedisServer, backend: &Backend) -> String {
     yaml
 }
 
-/// In no second after the claim, the first included, do more requests come than in the busiest one
-/// before it and what chance adds to one: two standard deviations of randomly spread requests.
-fn assert_no_second_is_busier(
-    before: &[Request],
-    began: Instant,
-    after: &[Request],
-    claimed: Instant,
-) {
-    let (before, after) = (seconds(before, began), seconds(after, claimed));
-    let rate = ENDPOINTS as f64 / EVERY.as_secs_f64();
-    let most = before.iter().max().copied().unwrap_or_default() as f64 + 2.0 * rate.sqrt();
-    println!("requests a second before: {before:?}, after: {after:?}");
-    assert!(after.iter().all(|count| *count as f64 <= most), "{before:?} before, {after:?} after");
+/// No second has half as many requests again as the steady rate: on a busy machine both sides may
+/// stand still for a moment, and then make up for it. (The plan is tested without such room, where
+/// it is made.)
+fn assert_no_second_stands_out(seconds: &[usize]) {
+    let most = ENDPOINTS / EVERY.as_secs() as usize * 3 / 2;
+    assert!(seconds.iter().all(|count| *count <= most), "{seconds:?}");
 }
 
 /// How many requests came in each second from `start` on.
