@@ -14,6 +14,9 @@ use super::outbox::{Change, Outbox};
 use super::tracked::Tracked;
 use crate::election::Leadership;
 
+/// The most by which two readings of the store's clock differ for want of precision, in ms.
+const CLOCK_ERROR: u64 = 1000;
+
 /// Starts polls when they are due and judges what they bring, under one leadership.
 pub(super) struct Polling<'a> {
     leadership: &'a Leadership,
@@ -151,7 +154,8 @@ impl<'a> Polling<'a> {
                 if tracked.recovered() {
                     self.outbox.breaker(endpoint, tracked.breaker);
                 }
-                self.accept(endpoint, fetched, self.leadership.store_time(ended));
+                let slot = tracked.schedule.last_at_or_before(self.time.at(started));
+                self.accept(endpoint, fetched, stamp(self.leadership.store_time(ended), slot));
             }
             Err(failure) => {
                 tracked.failed(&failure, self.time.at(ended));
@@ -187,6 +191,18 @@ impl<'a> Polling<'a> {
     }
 }
 
+/// When a poll ended that answered for `slot`, in ms by the store's clock.
+///
+/// The clock is known from the last renewal, and is behind by as long as the answer to that took.
+/// By a little more than when the slot was reckoned, and the slot would look missed to the next
+/// leader. By much more, and the clock was set back.
+fn stamp(store_ms: u64, slot: Option<u64>) -> u64 {
+    match slot {
+        Some(slot) if slot > store_ms && slot - store_ms <= CLOCK_ERROR => slot,
+        _ => store_ms,
+    }
+}
+
 /// Waits until something is due and the lease is surely held.
 async fn may_start(leadership: &Leadership, due: Option<Instant>) {
     match due {
@@ -194,4 +210,21 @@ async fn may_start(leadership: &Leadership, due: Option<Instant>) {
         None => std::future::pending().await,
     }
     leadership.confirmed().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_poll_never_ends_before_its_slot() {
+        assert_eq!(stamp(10_007, Some(10_000)), 10_007);
+        assert_eq!(stamp(9_990, Some(10_000)), 10_000);
+        assert_eq!(stamp(9_990, None), 9_990);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_is_taken_as_it_is() {
+        assert_eq!(stamp(5_000, Some(10_000)), 5_000);
+    }
 }

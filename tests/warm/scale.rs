@@ -18,17 +18,24 @@ const EVERY: Duration = Duration::from_secs(20);
 /// long.
 const PROMPT: Duration =
     if cfg!(debug_assertions) { Duration::from_millis(500) } else { Duration::from_millis(100) };
-/// How far a request may be off its slot on a busy machine.
-const JITTER: Duration = Duration::from_secs(1);
 /// How long the endpoints may take that were due while nobody led.
 const CATCHING_UP: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_endpoints_are_handed_over_warm() {
-    a_takeover_is_warm(Signal::TERM).await;
+    // Polls without an answer are cancelled and done again: on a busy machine there are some.
+    let ending = Ending { signal: Signal::TERM, polled_again: ENDPOINTS / 100 };
+    a_takeover_is_warm(ending).await;
 }
 
-async fn a_takeover_is_warm(ending: Signal) {
+/// How a leader ends.
+struct Ending {
+    signal: Signal,
+    /// How many endpoints its successor may poll though their last poll reached the backend.
+    polled_again: usize,
+}
+
+async fn a_takeover_is_warm(ending: Ending) {
     let (redis, backend) = (RedisServer::start().await, Backend::start().await);
     let configuration = configuration(&redis, &backend);
     let replicas = [
@@ -42,7 +49,7 @@ async fn a_takeover_is_warm(ending: Signal) {
     })
     .await;
 
-    let claimed = take_over(&redis, &replicas[first], ending).await;
+    let claimed = take_over(&redis, &replicas[first], ending.signal).await;
     eventually(EVERY * 2, "an interval passes under the successor", || async {
         (claimed.elapsed() > EVERY + CATCHING_UP).then_some(())
     })
@@ -59,7 +66,9 @@ async fn a_takeover_is_warm(ending: Signal) {
     assert_no_second_stands_out(&seconds(&after, claimed));
     let other = after.iter().find(|request| request.status != StatusCode::NOT_MODIFIED);
     assert!(other.is_none(), "unchanged data cost more than a 304: {other:?}");
-    assert_polls_follow_the_schedule(&requests);
+    let again = polled_once_too_often(&requests);
+    println!("{again} endpoints were polled once too often");
+    assert!(again <= ending.polled_again, "{again}");
 }
 
 fn configuration(redis: &RedisServer, backend: &Backend) -> String {
@@ -94,20 +103,26 @@ fn seconds(requests: &[Request], start: Instant) -> Vec<usize> {
     counts
 }
 
-/// From one request of an endpoint to the next it takes an interval; once, at the takeover, it may
-/// take less, or as much longer as catching up does. (The first poll ever comes when there is room.)
-fn assert_polls_follow_the_schedule(requests: &[Request]) {
+/// From one request of an endpoint to the next it takes an interval, or a little longer at the
+/// takeover. At most one request is one too many; tells for how many endpoints it was so.
+fn polled_once_too_often(requests: &[Request]) -> usize {
     let mut times: HashMap<&str, Vec<Instant>> = HashMap::new();
     for request in requests {
         times.entry(&request.endpoint).or_default().push(request.at);
     }
     assert_eq!(times.len(), ENDPOINTS);
+    let mut once_too_often = 0;
     for (endpoint, times) in times {
         let gaps: Vec<Duration> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        let early = gaps.iter().skip(1).filter(|gap| **gap + JITTER < EVERY).count();
-        assert!(early <= 1, "{endpoint} was polled too often: {gaps:?}");
         let late = gaps.iter().find(|gap| **gap > EVERY + CATCHING_UP);
         assert!(late.is_none(), "{endpoint} was skipped: {gaps:?}");
         assert!(times.last().expect("a poll").elapsed() < EVERY + CATCHING_UP, "{endpoint}");
+        // The very first poll comes when there is room, the second at a slot.
+        let span: Duration = gaps.iter().skip(1).sum();
+        let slots = (span.as_secs_f64() / EVERY.as_secs_f64()).round() as usize;
+        let too_many = gaps.len().saturating_sub(1 + slots);
+        assert!(too_many <= 1, "{endpoint} was polled too often: {gaps:?}");
+        once_too_often += too_many;
     }
+    once_too_often
 }
