@@ -22,11 +22,14 @@ use common::replica::Replica;
 async fn take_over(redis: &RedisServer, leader: &Replica, ending: Signal) -> Instant {
     let (term, _) = record(redis).await;
     leader.signal(ending);
-    let since = eventually(Duration::from_secs(10), "another replica claims", || async {
+    let signalled = Instant::now();
+    let claimed = eventually(Duration::from_secs(10), "another claims, or nobody does", || async {
         let (now, since) = record(redis).await;
-        (now > term).then_some(since)
+        let waited = signalled.elapsed() > Duration::from_secs(9);
+        (now > term || waited).then_some((now > term).then_some(since))
     })
     .await;
+    let since = claimed.unwrap_or_else(|| panic!("nobody took over from {}", leader.log()));
     instant_of(redis, since).await
 }
 

@@ -42,13 +42,14 @@ async fn a_takeover_is_warm(ending: Ending) {
         Replica::start("castor", &configuration).await,
         Replica::start("pollux", &configuration).await,
     ];
-    let first = leader(&replicas, Duration::from_secs(10)).await;
+    leader(&replicas, Duration::from_secs(10)).await;
     let began = instant_of(&redis, record(&redis).await.1).await;
     eventually(EVERY * 3, "all endpoints are polled, some of them again", || async {
         (backend.count() > ENDPOINTS * 3 / 2).then_some(())
     })
     .await;
 
+    let first = leader(&replicas, Duration::from_secs(10)).await;
     let claimed = take_over(&redis, &replicas[first], ending.signal).await;
     let catching_up = eventually(EVERY, "the successor polls", || async {
         catching_up(&backend.requests(), claimed)
