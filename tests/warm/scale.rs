@@ -68,8 +68,8 @@ async fn a_takeover_is_warm(ending: Ending) {
     println!("the first request came {wait:?} after the claim");
     assert!(wait <= PROMPT, "{wait:?}");
     // The first leader took over from nobody: all that it found was overdue.
-    assert_no_second_stands_out(&seconds(&before, began));
-    assert_no_second_stands_out(&seconds(&after, claimed));
+    assert_no_burst(&seconds(&before, began));
+    assert_no_burst(&seconds(&after, claimed));
     let other = after.iter().find(|request| request.status != StatusCode::NOT_MODIFIED);
     assert!(other.is_none(), "unchanged data cost more than a 304: {other:?}");
     let again = polled_once_too_often(&requests, longest);
@@ -90,12 +90,18 @@ fn configuration(redis: &RedisServer, backend: &Backend) -> String {
     yaml
 }
 
-/// No second has half as many requests again as the steady rate: on a busy machine both sides may
-/// stand still for a moment, and then make up for it. (The plan is tested without such room, where
-/// it is made.)
-fn assert_no_second_stands_out(seconds: &[usize]) {
-    let most = ENDPOINTS / EVERY.as_secs() as usize * 3 / 2;
-    assert!(seconds.iter().all(|count| *count <= most), "{seconds:?}");
+/// From the claim on there never have been more requests than the busiest seconds of the schedule
+/// would have brought: two standard deviations of randomly spread requests above the steady rate,
+/// and twice that in the first second. Where a busy machine stood still, they only come later.
+fn assert_no_burst(seconds: &[usize]) {
+    let rate = ENDPOINTS as f64 / EVERY.as_secs_f64();
+    let deviation = 2.0 * rate.sqrt();
+    let mut so_far = 0;
+    for (second, count) in seconds.iter().enumerate() {
+        so_far += count;
+        let most = (second + 1) as f64 * (rate + deviation) + deviation;
+        assert!(so_far as f64 <= most, "after {second} s: {seconds:?}");
+    }
 }
 
 /// How long the successor takes for what was due while nobody polled, until `claimed` and a moment
@@ -104,7 +110,9 @@ fn catching_up(requests: &[Request], claimed: Instant) -> Option<Duration> {
     let split = requests.partition_point(|request| request.at < claimed);
     let gap = requests.get(split)?.at - requests[..split].last()?.at;
     let rate = ENDPOINTS as f64 / EVERY.as_secs_f64();
-    Some(gap.mul_f64(rate / (2.0 * rate.sqrt())) + JITTER)
+    // Not every second has that much room, and the leader may have been late already. But nobody
+    // waits for longer than until the next slot.
+    Some((2 * gap.mul_f64(rate / (2.0 * rate.sqrt()))).min(EVERY) + JITTER)
 }
 
 /// How many requests came in each second from `start` on.
