@@ -107,6 +107,10 @@ fn describe() {
     describe_counter!("pollux_poll_failures_total", "Failed polls, by kind");
     describe_histogram!("pollux_poll_seconds", Unit::Seconds, "Polls, from request to whole body");
     describe_histogram!("pollux_schedule_lag_seconds", Unit::Seconds, "How late polls start");
+    describe_gauge!(
+        "pollux_breaker_open",
+        "Endpoints that the leader polls less often, since their polls keep failing"
+    );
     describe_gauge!("pollux_endpoint_interval_seconds", Unit::Seconds, "The configured interval");
     describe_counter!("pollux_publications_total", "Publications, by outcome");
     describe_gauge!(

@@ -182,7 +182,7 @@ pub(crate) fn item(endpoint: &str, version: Version, body: &str) -> BatchItem {
         version,
         hash: format!("hash of {body}"),
         etag: Some(format!("\"{version}\"")),
-        last_modified: None,
+        ..PollState::default()
     };
     BatchItem { publication: publication(endpoint, version, body), state }
 }
