@@ -29,7 +29,8 @@ pub(super) async fn examine(
         commands.extend(for_pollers(keys, endpoint));
     }
     let mut script = PREFLIGHT.prepare_invoke();
-    script.key(&keys.leader).arg(keys.alive(Uuid::nil()));
+    let counted = if polls { keys.alive(Uuid::nil()) } else { String::new() };
+    script.key(&keys.replicas).arg(counted);
     for command in &commands {
         script.arg(command.len()).arg(command);
     }
@@ -92,7 +93,7 @@ fn command(words: &[&str]) -> Words {
 fn for_gateways(keys: &Keys, endpoint: &EndpointName) -> Vec<Words> {
     let snapshot = keys.snapshot(endpoint);
     [
-        &["EVALSHA", "", "1", &keys.leader][..],
+        &["EVALSHA", "", "1", &keys.replicas][..],
         &["SCRIPT", "LOAD", ""],
         &["SUBSCRIBE", &keys.updates],
         &["TIME"],

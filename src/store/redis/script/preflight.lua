@@ -1,6 +1,6 @@
 -- Which commands the user may not call, and whether scripts can count subscribers.
--- KEYS: leader, for a cluster to know where this belongs
--- ARGV: a channel, then each command as the number of its words and the words
+-- KEYS: replicas, the only one that every user may write to
+-- ARGV: a channel to count the subscribers of, or '', then each command as the number of its words and the words
 -- Returns the positions of the commands that are denied, counted from 1, and 1 or 0 for counting.
 local denied = {}
 local at, number = 2, 1
@@ -13,5 +13,5 @@ while at <= #ARGV do
   end
   at, number = at + words + 1, number + 1
 end
-local counted = redis.pcall('PUBSUB', 'NUMSUB', ARGV[1])
-return { denied, counted.err and 0 or 1 }
+local counted = ARGV[1] ~= '' and redis.pcall('PUBSUB', 'NUMSUB', ARGV[1])
+return { denied, (not counted or counted.err) and 0 or 1 }
