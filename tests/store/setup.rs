@@ -4,8 +4,8 @@ use bytes::Bytes;
 use pollux::config::{RedisConfig, RedisPlace, ServerAddress, TlsConfig, TlsIdentity};
 use pollux::model::{Beat, Body, ClusterName, EndpointName, Publication, Version};
 use pollux::store::{
-    Batch, BatchItem, Channel, Claim, ClaimRequest, LeaseValue, PollState, Published, Reading,
-    RedisStore, Store, StoreError, Subscription,
+    Batch, BatchItem, Channel, Claim, ClaimRequest, DatedBeat, LeaseValue, PollState, Published,
+    Reading, RedisStore, Store, StoreError, Subscription,
 };
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -207,6 +207,7 @@ pub(crate) fn batch(claim: &Claim, after: u64, endpoints: &[&str]) -> Batch {
 pub(crate) fn beat(claim: &Claim, after: u64) -> Batch {
     let last = Version::new(claim.term, after);
     let beat = Beat { last, checked: vec![name("a")] }.json();
+    let beat = DatedBeat { json: beat, until: u64::MAX };
     Batch { after, beat: Some(beat), history: 1000, ..Batch::default() }
 }
 

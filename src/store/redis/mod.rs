@@ -387,6 +387,7 @@ impl Store for RedisStore {
 /// The publish script with its arguments, and about how many bytes they are.
 fn publish_script(keys: &Keys, claim: &Claim, batch: &Batch) -> (ScriptInvocation<'static>, usize) {
     let mut size = 0;
+    let beat = batch.beat.as_ref();
     let mut script = PUBLISH.prepare_invoke();
     script.key(&keys.leader).key(&keys.history).key(&keys.checked).key(&keys.state);
     for item in &batch.items {
@@ -399,7 +400,8 @@ fn publish_script(keys: &Keys, claim: &Claim, batch: &Batch) -> (ScriptInvocatio
         .arg(batch.last())
         .arg(batch.history)
         .arg(&keys.updates)
-        .arg(batch.beat.as_deref().unwrap_or_default())
+        .arg(beat.map(|beat| &beat.json[..]).unwrap_or_default())
+        .arg(beat.map(|beat| beat.until).unwrap_or_default())
         .arg(batch.items.len())
         .arg(batch.checked.len())
         .arg(batch.states.len());
