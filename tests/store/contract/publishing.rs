@@ -3,10 +3,10 @@ use pollux::model::{Publication, Version};
 use pollux::store::{Batch, DatedBeat, PollState, Published, Standing, Store};
 
 use crate::setup::{
-    batch, beat, expired_claim, lead, name, next, on_both_stores, publish, read, updates,
+    batch, beat, expired_claim, lead, name, next, on_every_store, publish, read, updates,
 };
 
-on_both_stores!(
+on_every_store!(
     a_beat_that_comes_too_late_is_not_passed_on,
     batches_take_effect_in_order,
     the_channel_brings_the_exact_bytes_in_order_and_the_beat_last,
