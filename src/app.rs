@@ -19,15 +19,10 @@ use crate::election::{Elector, Identity};
 use crate::gateway::{self, GatewayState};
 use crate::http::{self, BindError};
 use crate::hub::Hub;
-use crate::poller::{Fetcher, FetcherError, Poller};
+use crate::poller::{Fetcher, FetcherError, Poller, Reachability};
+use crate::presence::Attendance;
 use crate::store::{EmbeddedStore, Presence, RedisStore, Store, StoreError};
 use crate::telemetry::{Recorder, UPKEEP};
-
-/// How often a replica says that it is there.
-pub const PRESENCE_EVERY: Duration = Duration::from_secs(10);
-
-/// How soon it says so again where the store did not answer.
-const PRESENCE_RETRY: Duration = Duration::from_secs(1);
 
 /// How long clients may take to fetch what they have been sent once the replica leaves: one that
 /// does not read would otherwise take the whole drain time.
@@ -224,14 +219,16 @@ impl App {
     ) -> Result<JoinSet<()>, AppError> {
         let mut parts = JoinSet::new();
         self.announce_start();
-        parts.spawn(be_present(Arc::clone(&self.store), self.presence(), shutdown.clone()));
-
         let mut election = None;
         if self.role.polls() {
             let elector = self.elector(shutdown.clone())?;
             election = Some(elector.view());
             parts.spawn(elector.run());
         }
+        let attendance =
+            Attendance::new(Arc::clone(&self.store), self.presence(), election.clone());
+        let reachability = self.role.polls().then(|| Reachability::new(&self.config.endpoints));
+        parts.spawn(attendance.keep(reachability, shutdown.clone()));
         if let (Some(hub), Some(listener)) = (&self.hub, self.gateway) {
             let (store, hub) = (Arc::clone(&self.store), Arc::clone(hub));
             let state = GatewayState::new(
@@ -283,6 +280,7 @@ impl App {
             address: self.config.address.clone(),
             role: self.role.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            hosts: None,
             seen_at: 0,
         }
     }
@@ -314,21 +312,6 @@ fn why(ended: Result<(), JoinError>) -> String {
     match ended {
         Ok(()) => "it ended".to_owned(),
         Err(error) => error.to_string(),
-    }
-}
-
-/// Tells the cluster every ten seconds that this replica is there, and at the end that it is not.
-async fn be_present(store: Arc<dyn Store>, presence: Presence, shutdown: CancellationToken) {
-    loop {
-        let announced = store.announce_presence(&presence).await;
-        if let Err(error) = &announced {
-            tracing::debug!(%error, "cannot announce this replica");
-        }
-        let wait = if announced.is_ok() { PRESENCE_EVERY } else { PRESENCE_RETRY };
-        if shutdown.run_until_cancelled(sleep(wait)).await.is_none() {
-            store.withdraw_presence(&presence.replica).await.ok();
-            return;
-        }
     }
 }
 

@@ -23,6 +23,7 @@ pub mod http;
 pub mod hub;
 pub mod model;
 pub mod poller;
+mod presence;
 pub mod store;
 pub mod telemetry;
 mod tls;

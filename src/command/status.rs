@@ -63,12 +63,13 @@ fn replicas(report: &ClusterReport) -> String {
             true => "standby",
             false => "",
         };
-        [&*replica.replica, standing, &*replica.role, &*replica.version, &*replica.address]
+        let hosts = replica.hosts.map_or_else(|| "–".to_owned(), |hosts| hosts.to_string());
+        [&*replica.replica, standing, &*replica.role, &*hosts, &*replica.version, &*replica.address]
             .map(str::to_owned)
             .to_vec()
     };
     let rows: Vec<_> = report.replicas.iter().map(row).collect();
-    table(&["REPLICA", "", "ROLE", "VERSION", "ADDRESS"], &rows)
+    table(&["REPLICA", "", "ROLE", "HOSTS", "VERSION", "ADDRESS"], &rows)
 }
 
 fn endpoint_row(endpoint: &EndpointReport) -> Vec<String> {

@@ -12,6 +12,7 @@ mod fetch;
 mod outbox;
 mod polling;
 mod publisher;
+mod reachability;
 mod schedule;
 mod tracked;
 
@@ -20,4 +21,5 @@ pub use duties::Poller;
 pub use failure::{PollFailure, PollFailureKind};
 pub use fetch::{Fetched, Fetcher, FetcherError, Validators};
 pub use publisher::BEAT;
+pub use reachability::Reachability;
 pub use schedule::{Due, Overdue, Schedule, catch_up, steady_rate};

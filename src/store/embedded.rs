@@ -351,6 +351,13 @@ impl State {
         Published::Accepted
     }
 
+    /// Forgets the replicas long gone; the others.
+    fn present(&mut self) -> Vec<Presence> {
+        let now = self.clock.now();
+        self.replicas.retain(|_, presence| now - presence.seen_at <= millis(PRESENCE_EXPIRY));
+        self.replicas.values().cloned().collect()
+    }
+
     fn read(&self, endpoints: &[EndpointName]) -> Reading {
         let now = self.clock.now();
         let stored = || endpoints.iter().filter_map(|name| self.endpoints.get_key_value(name));
@@ -473,12 +480,12 @@ impl Store for EmbeddedStore {
         Ok(Subscription::new(messages.boxed()))
     }
 
-    async fn announce_presence(&self, presence: &Presence) -> Result<(), StoreError> {
+    async fn announce_presence(&self, presence: &Presence) -> Result<Vec<Presence>, StoreError> {
         let mut state = self.state.lock();
         let seen_at = state.clock.now();
         let known = Presence { seen_at, ..presence.clone() };
         state.replicas.insert(presence.replica.clone(), known);
-        Ok(())
+        Ok(state.present())
     }
 
     async fn withdraw_presence(&self, replica: &str) -> Result<(), StoreError> {
@@ -488,12 +495,10 @@ impl Store for EmbeddedStore {
 
     async fn survey(&self) -> Result<Survey, StoreError> {
         let mut state = self.state.lock();
-        let now = state.clock.now();
-        state.replicas.retain(|_, presence| now - presence.seen_at <= millis(PRESENCE_EXPIRY));
         Ok(Survey {
-            now,
+            now: state.clock.now(),
             observation: state.observe(),
-            replicas: state.replicas.values().cloned().collect(),
+            replicas: state.present(),
             timeline: state.timeline.iter().cloned().collect(),
         })
     }

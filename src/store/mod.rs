@@ -22,10 +22,12 @@ mod survey;
 pub use embedded::EmbeddedStore;
 pub use failure::{FailureKind, StoreError};
 pub use redis::RedisStore;
-pub use survey::{Presence, Survey, TimelineEntry};
+pub use survey::{Hosts, Presence, Survey, TimelineEntry};
 
 /// How many changes of leadership the timeline keeps, at least.
 const TIMELINE: usize = 100;
+/// How often a replica says that it is there.
+pub const PRESENCE_EVERY: Duration = Duration::from_secs(10);
 /// How long after its last word a replica counts as gone.
 const PRESENCE_EXPIRY: Duration = Duration::from_secs(30);
 
@@ -81,8 +83,9 @@ pub trait Store: Send + Sync + 'static {
     /// subscription ends.
     async fn subscribe(&self, channel: Channel) -> Result<Subscription, StoreError>;
 
-    /// Notes that a replica is there.
-    async fn announce_presence(&self, presence: &Presence) -> Result<(), StoreError>;
+    /// Notes that a replica is there; all that were heard of within 30 seconds, by name. Its own
+    /// `seen_at` among them is the time by the store's clock.
+    async fn announce_presence(&self, presence: &Presence) -> Result<Vec<Presence>, StoreError>;
 
     /// Notes that a replica has left.
     async fn withdraw_presence(&self, replica: &str) -> Result<(), StoreError>;

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::Observation;
@@ -13,6 +15,10 @@ pub struct Presence {
     pub role: String,
     /// The version of Pollux.
     pub version: String,
+    /// How many of the polled hosts it could connect to in its last round; `None` where it has
+    /// finished none, does not poll, or is of a version that does not count them.
+    #[serde(default)]
+    pub hosts: Option<Hosts>,
     /// When it told this, in ms by the store's clock. The store fills it in.
     #[serde(default)]
     pub seen_at: u64,
@@ -22,6 +28,21 @@ impl Presence {
     /// Whether the replica competes for the lease.
     pub fn polls(&self) -> bool {
         self.role != "gateway"
+    }
+}
+
+/// How many of the polled hosts a replica can connect to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hosts {
+    /// Those it could connect to.
+    pub reachable: u32,
+    /// Those it tried: all, or a sample.
+    pub checked: u32,
+}
+
+impl fmt::Display for Hosts {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.reachable, self.checked)
     }
 }
 

@@ -2,9 +2,13 @@
 
 #![allow(clippy::expect_used, reason = "a test that cannot go on may as well stop")]
 
+#[allow(dead_code, reason = "each test uses a part of it")]
+#[path = "../backend/mod.rs"]
+mod backend;
 #[path = "../common/mod.rs"]
 mod common;
 
+mod abdication;
 mod history;
 mod outages;
 mod redis_trouble;

@@ -328,7 +328,7 @@ impl Store for RedisStore {
         Ok(subscription)
     }
 
-    async fn announce_presence(&self, presence: &Presence) -> Result<(), StoreError> {
+    async fn announce_presence(&self, presence: &Presence) -> Result<Vec<Presence>, StoreError> {
         let mut script = PRESENCE.prepare_invoke();
         script
             .key(&self.keys.replicas)
@@ -337,7 +337,7 @@ impl Store for RedisStore {
             .arg(millis(PRESENCE_EXPIRY));
         self.read
             .request(Purpose::Presence, self.server.timeout(), async |mut connection| {
-                script.invoke_async::<()>(&mut connection.redis).await
+                script.invoke_async(&mut connection.redis).await.map(reply::presences)
             })
             .await
     }
