@@ -46,8 +46,7 @@ impl Attendance {
                 if let Err(error) = announced {
                     tracing::debug!(%error, "cannot announce this replica");
                     sleep(RETRY).await;
-                    // What was counted before an outage tells nothing after it.
-                    return None;
+                    return hosts;
                 }
                 let counting = async {
                     match &reachability {

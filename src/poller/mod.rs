@@ -1,7 +1,8 @@
 //! Polls endpoints: what is due, what came back, whether it differs, and its publication.
 //!
 //! All of it happens inside one leadership: [`Poller`] performs the duties that an
-//! [`Elector`](crate::election::Elector) gives it.
+//! [`Elector`](crate::election::Elector) gives it. [`Reachability`] alone is of use to standbys too:
+//! it polls nothing, and tells who could.
 
 mod change;
 mod client;

@@ -36,7 +36,7 @@ async fn the_text_shows_leader_term_replicas_and_endpoints() {
     assert_eq!(row(text, "leader")[1], "castor");
     assert_eq!(row(text, "term")[1], report["term"].to_string());
     assert_eq!(row(text, "store"), ["store", "embedded"]);
-    assert_eq!(row(text, "castor")[..4], ["castor", "leader", "all", "–"]);
+    assert_eq!(row(text, "castor")[..3], ["castor", "leader", "all"]);
     let version = report["endpoints"][0]["version"].as_str().unwrap();
     let endpoint = row(text, "a");
     assert_eq!(endpoint[1], version);
