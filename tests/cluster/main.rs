@@ -2,7 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a test that cannot go on may as well stop")]
 
-#[allow(dead_code, reason = "each test uses a part of it")]
+#[allow(dead_code, clippy::unwrap_used, reason = "each test uses a part of it; tests may stop")]
 #[path = "../backend/mod.rs"]
 mod backend;
 #[path = "../common/mod.rs"]
