@@ -23,6 +23,8 @@ pub mod http;
 pub mod hub;
 pub mod model;
 pub mod poller;
+mod preflight;
+mod presence;
 pub mod store;
 pub mod telemetry;
 mod tls;

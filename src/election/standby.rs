@@ -135,10 +135,10 @@ impl<D: Duties> Elector<D> {
         match self.store.reap(suspect).await {
             Ok(true) => {
                 tracing::warn!(term, leader = replica, "the leader crashed: its lease is free");
-                self.crashed = Some(*term);
                 self.last_pulse
             }
-            Ok(false) => None,
+            // Another was faster, or the leader is back.
+            Ok(false) => self.last_pulse,
             Err(error) => {
                 self.observer.failed("take the lease of a crashed leader away", &error);
                 None
@@ -146,15 +146,11 @@ impl<D: Duties> Elector<D> {
         }
     }
 
-    /// Waits for something to be heard, and notes what it tells of terms.
+    /// Waits for something to be heard, and notes the term that it tells.
     async fn hear(&mut self) -> Heard {
         let heard = self.announcements.next().await;
-        match &heard {
-            Heard::Announcement(Announcement::Claimed { term, .. }) => {
-                self.observer.saw_term(*term);
-            }
-            Heard::Announcement(Announcement::Reaped { term, .. }) => self.crashed = Some(*term),
-            _ => {}
+        if let Heard::Announcement(Announcement::Claimed { term, .. }) = &heard {
+            self.observer.saw_term(*term);
         }
         heard
     }

@@ -153,7 +153,6 @@ impl Cluster {
             replica: "usurper".into(),
             address: String::new(),
             gap: Duration::ZERO,
-            crashed: None,
             reinstate: false,
         };
         self.server.claim(&request).await.unwrap().unwrap();

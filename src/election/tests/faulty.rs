@@ -305,7 +305,7 @@ impl Store for Faulty {
         self.server.read(endpoints).await
     }
 
-    async fn announce_presence(&self, presence: &Presence) -> Result<(), StoreError> {
+    async fn announce_presence(&self, presence: &Presence) -> Result<Vec<Presence>, StoreError> {
         self.server.announce_presence(presence).await
     }
 
