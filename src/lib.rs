@@ -23,6 +23,8 @@ pub mod http;
 pub mod hub;
 pub mod model;
 pub mod poller;
+#[cfg(test)]
+mod simulation;
 pub mod store;
 pub mod telemetry;
 mod tls;

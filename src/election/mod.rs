@@ -14,7 +14,7 @@ mod standby;
 mod view;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use elector::{Duties, Elector, Identity};
 pub use leadership::{Leadership, Refutation};

@@ -16,7 +16,7 @@ mod schedule;
 mod tracked;
 
 pub use change::content_hash;
-pub use duties::Poller;
+pub use duties::{Fetch, Poller};
 pub use failure::{PollFailure, PollFailureKind};
 pub use fetch::{Fetched, Fetcher, FetcherError, Validators};
 pub use publisher::BEAT;

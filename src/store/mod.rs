@@ -20,6 +20,8 @@ mod redis;
 mod survey;
 
 pub use embedded::EmbeddedStore;
+#[cfg(test)]
+pub(crate) use embedded::Server;
 pub use failure::{FailureKind, StoreError};
 pub use redis::RedisStore;
 pub use survey::{Presence, Survey, TimelineEntry};

@@ -1,0 +1,67 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fastrand::Rng;
+use parking_lot::Mutex;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::backend::names;
+use super::ground::Ground;
+use crate::hub::{Event, Hub};
+use crate::model::Version;
+
+/// The longest that a reader stays with a gateway, in ms.
+pub(super) const STAY: u64 = 2_000;
+
+/// The present hubs of all gateways.
+pub(super) type Hubs = Vec<Arc<Mutex<Arc<Hub>>>>;
+
+/// A client that goes from gateway to gateway, with what it has.
+pub(super) struct Reader {
+    pub(super) has: BTreeMap<String, Version>,
+    cursor: Version,
+    ground: Arc<Ground>,
+}
+
+impl Reader {
+    /// Lets a reader read until `done`; what it has in the end.
+    pub(super) fn start(
+        hubs: Hubs,
+        ground: Arc<Ground>,
+        rng: Rng,
+        done: CancellationToken,
+    ) -> JoinHandle<Self> {
+        let mut reader = Self { has: BTreeMap::new(), cursor: Version::NONE, ground };
+        tokio::spawn(async move {
+            done.run_until_cancelled(reader.read(hubs, rng)).await;
+            reader
+        })
+    }
+
+    async fn read(&mut self, hubs: Hubs, mut rng: Rng) {
+        loop {
+            let hub = Arc::clone(&hubs[rng.usize(0..hubs.len())].lock());
+            let mut subscriber = hub.subscribe(names(), self.cursor).unwrap();
+            let until = Instant::now() + Duration::from_millis(rng.u64(1..STAY));
+            while let Ok(events) = timeout_at(until, subscriber.next()).await {
+                events.iter().for_each(|event| self.take(event));
+            }
+        }
+    }
+
+    fn take(&mut self, event: &Event) {
+        let Event::Snapshot(snapshot) = event else {
+            return;
+        };
+        let version = snapshot.version();
+        if version <= self.cursor {
+            self.ground.violated(format!("a reader at {} was given {version}", self.cursor));
+        }
+        self.cursor = version;
+        self.has.insert(snapshot.publication().endpoint.to_string(), version);
+        self.ground.count(|counts| counts.deliveries += 1);
+    }
+}
