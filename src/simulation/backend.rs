@@ -13,10 +13,10 @@ use crate::poller::{Fetch, Fetched, PollFailure, PollFailureKind, Validators, co
 /// Every endpoint: its name, how often it is polled, how often it changes, in ms, and whether it
 /// gives validators.
 const ENDPOINTS: [(&str, u64, u64, bool); 4] = [
-    ("fast", 200, 1, false),
-    ("slow", 500, 1_700, true),
+    ("fast", 300, 1, false),
+    ("slow", 700, 1_700, true),
     ("rare", 1_000, 4_100, true),
-    ("plain", 800, 1_300, false),
+    ("plain", 900, 1_300, false),
 ];
 
 /// Their names.
@@ -51,9 +51,13 @@ impl Backend {
         Self { start: Instant::now(), settled: Mutex::default() }
     }
 
-    /// From now on, nothing changes.
+    /// From now on, nothing changes, and nothing fails.
     pub(super) fn settle(&self) {
         *self.settled.lock() = Some(Instant::now());
+    }
+
+    fn is_settled(&self) -> bool {
+        self.settled.lock().is_some()
     }
 
     /// The present body of an endpoint.
@@ -93,6 +97,7 @@ impl Poll {
             let slow = if rng.u8(0..20) == 0 { 600 } else { 20 };
             (rng.u64(0..slow), rng.u64(0..slow), rng.u8(0..20) == 0)
         };
+        let fails = fails && !self.backend.is_settled();
         sleep(Duration::from_millis(there)).await;
         let body = self.backend.body(name);
         sleep(Duration::from_millis(back)).await;

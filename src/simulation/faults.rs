@@ -10,7 +10,7 @@ use crate::election::tests::faulty::{Fault, Method};
 /// After how long a call that has no answer fails: `redis.timeout`.
 pub(super) const TIMEOUT: Duration = Duration::from_millis(500);
 /// The longest that a call takes to have an effect after it failed.
-pub(super) const LATEST: u64 = 3_000;
+pub(super) const LATEST: u64 = 1_500;
 
 /// A store that answers nobody for a while, and everybody after that.
 #[derive(Clone, Default)]

@@ -14,7 +14,7 @@ use crate::hub::{Event, Hub};
 use crate::model::Version;
 
 /// The longest that a reader stays with a gateway, in ms.
-pub(super) const STAY: u64 = 2_000;
+pub(super) const STAY: u64 = 700;
 
 /// The present hubs of all gateways.
 pub(super) type Hubs = Vec<Arc<Mutex<Arc<Hub>>>>;

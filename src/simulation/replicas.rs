@@ -20,7 +20,7 @@ use crate::poller::Poller;
 use crate::store::EmbeddedStore;
 
 /// The longest that a host is without its process after a crash, in ms.
-pub(super) const DOWN: u64 = 1_000;
+pub(super) const DOWN: u64 = 500;
 
 /// A machine on which a replica or a gateway runs, one process after the other.
 pub(super) struct Host {

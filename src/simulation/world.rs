@@ -19,8 +19,10 @@ const GATEWAYS: usize = 2;
 const EVENTS: usize = 10;
 /// When the simulated servers' clocks start, in ms since 1970: terms follow from it.
 const START: u64 = 1_800_000_000_000;
-/// How long a gateway takes to notice that it hears nothing, and to have read all again.
-const CAUGHT_UP: Duration = Duration::from_millis(4_200 + STAY);
+/// How long it takes until every endpoint has been polled, and every reader has what it brought.
+const CAUGHT_UP: Duration = Duration::from_millis(1_500 + STAY);
+/// How long a gateway takes to notice by itself that it hears nothing.
+const SILENCE: Duration = Duration::from_millis(3_000);
 
 /// What can go wrong in a life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,7 +153,7 @@ impl World {
             crash_some_time(host, &mut self.rng);
         }
         for _ in 0..EVENTS {
-            self.pause(self.lease.duration.mul_f64(0.6)).await;
+            self.pause(self.lease.duration / 2).await;
             if self.rng.u8(0..3) == 0 {
                 self.copy = self.server.server();
             }
@@ -317,12 +319,17 @@ impl World {
             host.control.thaw();
             self.calm(host);
         }
-        sleep(Duration::from_millis(DOWN + LATEST)).await;
+        // A network that is back may end what was open, or leave it to them to find out.
+        let told = self.rng.bool();
+        if told {
+            self.hosts().for_each(|host| host.store.cut(|_| true));
+        }
+        sleep(Duration::from_millis(DOWN.max(LATEST))).await;
         self.one_leads().await;
         let (term, published) = (self.ground.term(), self.ground.counts().publications);
-        sleep(Duration::from_secs(1)).await;
+        sleep(Duration::from_millis(300)).await;
         self.backend.settle();
-        sleep(CAUGHT_UP).await;
+        sleep(if told { CAUGHT_UP } else { CAUGHT_UP + SILENCE }).await;
         if self.ground.term() != term || self.ground.acting().len() != 1 {
             self.ground.violated("the leader changed after all was well".into());
         }
@@ -364,7 +371,8 @@ impl World {
 /// Durations in the proportions of the default ones. Most are shorter, for more happens in less
 /// time then.
 fn lease(rng: &mut Rng) -> LeaseConfig {
-    let duration = Duration::from_millis([1_200, 1_200, 2_400, 6_000][rng.usize(0..4)]);
+    let duration =
+        Duration::from_millis([1_200, 1_200, 1_200, 1_200, 2_400, 6_000][rng.usize(0..6)]);
     LeaseConfig {
         duration,
         renew_deadline: duration * 2 / 3,
