@@ -61,17 +61,18 @@ pub(super) fn partition(
     }
 }
 
-/// Nothing arrives for so long; then all is well.
+/// Connections are lost for so long, some before the request and some after it; then all is well.
 pub(super) fn outage(
     length: Duration,
     stall: Stall,
-    rng: Rng,
+    mut rng: Rng,
 ) -> impl FnMut(Method, usize) -> Option<Fault> + Send + 'static {
     let until = Instant::now() + length;
-    let mut after = weather(0, stall, rng);
+    let mut after = weather(0, stall, rng.fork());
     move |method, number| {
-        let lost = (Instant::now() < until).then_some(Fault::RequestLost(Duration::ZERO));
-        lost.or_else(|| after(method, number))
+        let lost = if rng.bool() { Fault::RequestLost } else { Fault::ReplyLost };
+        let fails = Instant::now() < until;
+        if fails { Some(lost(Duration::ZERO)) } else { after(method, number) }
     }
 }
 

@@ -30,7 +30,8 @@ pub(super) struct Ground {
 struct Known {
     /// Who performs the duties of a leader.
     performing: HashMap<usize, Performing>,
-    terms: HashSet<u64>,
+    /// The terms that were led, with the server that gave them.
+    terms: HashSet<(String, u64)>,
     highest_term: u64,
     /// The last version that took effect, by server.
     published: HashMap<String, Version>,
@@ -116,7 +117,7 @@ impl Ground {
         };
         let mut known = self.known.lock();
         known.counts.leaderships += 1;
-        if !known.terms.insert(term) {
+        if !known.terms.insert((leadership.claim().run_id.clone(), term)) {
             known.violated(format!("term {term} is led a second time"));
         }
         // Where a lease was taken away, an older claim may be answered after a newer one.

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::backend::names;
 use super::ground::Ground;
 use crate::hub::{Event, Hub};
-use crate::model::Version;
+use crate::model::{EndpointName, Version};
 
 /// The longest that a reader stays with a gateway, in ms.
 pub(super) const STAY: u64 = 700;
@@ -22,7 +22,7 @@ pub(super) type Hubs = Vec<Arc<Mutex<Arc<Hub>>>>;
 /// A client that goes from gateway to gateway, with what it has.
 pub(super) struct Reader {
     pub(super) has: BTreeMap<String, Version>,
-    cursor: Version,
+    pub(super) cursor: Version,
     ground: Arc<Ground>,
 }
 
@@ -46,8 +46,22 @@ impl Reader {
             let hub = Arc::clone(&hubs[rng.usize(0..hubs.len())].lock());
             let mut subscriber = hub.subscribe(names(), self.cursor).unwrap();
             let until = Instant::now() + Duration::from_millis(rng.u64(1..STAY));
+            let mut held = BTreeMap::new();
             while let Ok(events) = timeout_at(until, subscriber.next()).await {
                 events.iter().for_each(|event| self.take(event));
+                self.look(&hub, &mut held);
+            }
+            self.look(&hub, &mut held);
+        }
+    }
+
+    /// Compares what a gateway holds with what it `held`.
+    fn look(&self, hub: &Hub, held: &mut BTreeMap<EndpointName, Version>) {
+        for endpoint in hub.endpoints() {
+            let Some(version) = endpoint.version() else { continue };
+            let before = held.insert(endpoint.name, version);
+            if before.is_some_and(|before| version < before) {
+                self.ground.violated(format!("a gateway went from {before:?} to {version}"));
             }
         }
     }

@@ -109,6 +109,7 @@ pub(super) fn replica(
             replica: number,
             control: Arc::clone(&host.control),
             ground: Arc::clone(&watched),
+            last_term: 0,
             poller,
         };
         let identity = Identity { replica: format!("replica-{number}"), address: String::new() };
@@ -138,12 +139,17 @@ struct Watched {
     replica: usize,
     control: Arc<Control>,
     ground: Arc<Ground>,
+    last_term: u64,
     poller: Poller<Poll>,
 }
 
 impl Duties for Watched {
     async fn perform(&mut self, leadership: &Leadership) {
         let _leads = self.ground.leads(self.replica, &self.control, leadership);
+        let before = std::mem::replace(&mut self.last_term, leadership.term());
+        if before >= self.last_term {
+            self.ground.violated(format!("leads {} after {before}", self.last_term));
+        }
         self.poller.perform(leadership).await;
     }
 }

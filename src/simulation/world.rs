@@ -11,7 +11,7 @@ use super::ground::{Counts, Ground, Seen};
 use super::readers::{Hubs, Reader, STAY};
 use super::replicas::{DOWN, Host, gateway, replica};
 use crate::config::LeaseConfig;
-use crate::store::{Channel, EmbeddedStore, Server, Store as _};
+use crate::store::{Channel, EmbeddedStore, Reading, Server, Store as _};
 
 const REPLICAS: usize = 3;
 const GATEWAYS: usize = 2;
@@ -81,6 +81,8 @@ struct World {
     copy: Server,
     /// The server as it was when another took its place.
     former: Option<Server>,
+    /// Whether no server's clock was behind another's: only then do terms grow whoever claims.
+    clocks_agree: bool,
     stall: Stall,
     backend: Arc<Backend>,
     ground: Arc<Ground>,
@@ -114,6 +116,7 @@ impl World {
             server,
             copy,
             former,
+            clocks_agree: true,
             stall,
             backend,
             ground,
@@ -240,6 +243,11 @@ impl World {
                 self.server.fail_back(former);
             }
         }
+        // One clock in four is behind, by less than a life lasts or more.
+        if self.rng.u8(0..4) == 0 {
+            self.server.turn_clock_back(Duration::from_millis(self.rng.u64(0..20_000)));
+            self.clocks_agree = false;
+        }
         self.ground.count(|counts| counts.servers += 1);
     }
 
@@ -347,7 +355,7 @@ impl World {
     /// Compares what the backend, the store and the readers have.
     async fn compare(&mut self) {
         let endpoints: Vec<_> = endpoints().into_iter().map(|endpoint| endpoint.name).collect();
-        let snapshots = self.server.read(&endpoints).await.unwrap().snapshots;
+        let Reading { version, snapshots, .. } = self.server.read(&endpoints).await.unwrap();
         for name in names() {
             let current = self.backend.body(name);
             let held = snapshots.iter().find(|held| held.endpoint.as_str() == name);
@@ -358,6 +366,10 @@ impl World {
         self.done.cancel();
         for reader in self.readers.drain(..) {
             let reader = reader.await.expect("does not panic");
+            // Where terms fell behind, a reader waits until they have passed what it has.
+            if !self.clocks_agree && reader.cursor.term > version.term {
+                continue;
+            }
             for held in &snapshots {
                 let has = reader.has.get(held.endpoint.as_str());
                 if has != Some(&held.version) {
