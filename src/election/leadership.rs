@@ -83,11 +83,14 @@ impl Leadership {
         self.standing.borrow().lets_act(self.clock)
     }
 
-    /// Asks [`Leadership::may_act`] from elsewhere.
+    /// Asks from elsewhere for [`Leadership::may_act`], and whether the store has refuted it.
     #[cfg(test)]
-    pub(crate) fn standing(&self) -> impl Fn() -> bool + Send + Sync + use<> {
+    pub(crate) fn standing(&self) -> impl Fn() -> (bool, bool) + Send + Sync + use<> {
         let (standing, clock) = (self.standing.subscribe(), self.clock);
-        move || standing.borrow().lets_act(clock)
+        move || {
+            let standing = *standing.borrow();
+            (standing.lets_act(clock), standing.refuted.is_some())
+        }
     }
 
     /// Waits until [`Leadership::may_act`] holds, as it does again after a renewal.

@@ -1,4 +1,4 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::AddAssign;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub(super) struct Ground {
 #[derive(Default)]
 struct Known {
     /// Who performs the duties of a leader.
-    performing: HashMap<usize, Performing>,
+    performing: BTreeMap<usize, Performing>,
     /// The terms that were led, with the server that gave them.
     terms: HashSet<(String, u64)>,
     highest_term: u64,
@@ -45,12 +45,13 @@ struct Known {
 struct Performing {
     term: u64,
     control: Arc<Control>,
-    may_act: Box<dyn Fn() -> bool + Send>,
+    /// Whether it may act, and whether the store has refuted it.
+    standing: Box<dyn Fn() -> (bool, bool) + Send>,
 }
 
 impl Performing {
     fn acts(&self) -> bool {
-        self.control.is_awake() && (self.may_act)()
+        self.control.is_awake() && (self.standing)().0
     }
 }
 
@@ -113,7 +114,7 @@ impl Ground {
         let performing = Performing {
             term,
             control: Arc::clone(control),
-            may_act: Box::new(leadership.standing()),
+            standing: Box::new(leadership.standing()),
         };
         let mut known = self.known.lock();
         known.counts.leaderships += 1;
@@ -138,7 +139,10 @@ impl Ground {
     pub(super) fn polls(&self, replica: usize) {
         let mut known = self.known.lock();
         known.counts.polls += 1;
-        if !known.performing.get(&replica).is_some_and(|performing| (performing.may_act)()) {
+        // A poll that was started is not under way yet when a publication is refused at once.
+        let allowed = |(may_act, refuted)| may_act || refuted;
+        let standing = known.performing.get(&replica).map(|performing| (performing.standing)());
+        if !standing.is_some_and(allowed) {
             known.violated(format!("replica {replica} polls though it may not act"));
         }
         drop(known);
