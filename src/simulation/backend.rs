@@ -27,7 +27,7 @@ pub(super) fn names() -> Vec<&'static str> {
 /// Their configuration.
 pub(super) fn endpoints() -> Vec<EndpointConfig> {
     let endpoint = |(name, every, ..): &(&str, u64, u64, bool)| EndpointConfig {
-        name: EndpointName::new(*name).unwrap(),
+        name: EndpointName::new(name).unwrap(),
         url: "http://backend.test/".parse().unwrap(),
         every: Duration::from_millis(*every),
         timeout: Duration::from_millis(*every),

@@ -169,6 +169,11 @@ impl Ground {
         self.known.lock().highest_term
     }
 
+    /// Whether `term` is above every other that was led, and was led once.
+    pub(super) fn is_beyond_all(&self, term: u64) -> bool {
+        self.known.lock().terms.iter().filter(|(_, led)| *led >= term).count() == 1
+    }
+
     pub(super) fn counts(&self) -> Counts {
         self.known.lock().counts
     }

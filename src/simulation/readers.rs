@@ -22,7 +22,7 @@ pub(super) type Hubs = Vec<Arc<Mutex<Arc<Hub>>>>;
 /// A client that goes from gateway to gateway, with what it has.
 pub(super) struct Reader {
     pub(super) has: BTreeMap<String, Version>,
-    pub(super) cursor: Version,
+    cursor: Version,
     ground: Arc<Ground>,
 }
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use parking_lot::Mutex;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +23,7 @@ use crate::store::EmbeddedStore;
 pub(super) const DOWN: u64 = 500;
 
 /// A machine on which a replica or a gateway runs, one process after the other.
+#[derive(Clone)]
 pub(super) struct Host {
     pub(super) store: Arc<Faulty>,
     pub(super) control: Arc<Control>,
@@ -30,53 +31,38 @@ pub(super) struct Host {
     leave: Arc<Mutex<CancellationToken>>,
     /// Cancelled: no process follows the present one.
     closed: CancellationToken,
-    life: JoinHandle<()>,
 }
 
 impl Host {
     /// Starts processes on a new host, as `start` makes them.
     fn new<P: Future<Output = ()> + Send + 'static>(
+        lives: &mut JoinSet<()>,
         server: &EmbeddedStore,
         ground: &Arc<Ground>,
         mut rng: Rng,
         mut start: impl FnMut(&Self, CancellationToken) -> P + Send + 'static,
-    ) -> Self
-    where
-        P: 'static,
-    {
-        let mut host = Self {
+    ) -> Self {
+        let host = Self {
             store: Arc::new(Faulty::new(server.clone(), ground.clone())),
             control: Arc::default(),
             leave: Arc::default(),
             closed: CancellationToken::new(),
-            life: tokio::spawn(async {}),
         };
-        let (seen, ground) = (host.parts(), Arc::clone(ground));
-        host.life = tokio::spawn(async move {
-            while !seen.closed.is_cancelled() {
-                let leave = seen.closed.child_token();
-                *seen.leave.lock() = leave.clone();
-                let process = start(&seen, leave);
-                if run(process, &seen.control).await == End::Crashed {
+        let (own, ground) = (host.clone(), Arc::clone(ground));
+        lives.spawn(async move {
+            while !own.closed.is_cancelled() {
+                let leave = own.closed.child_token();
+                *own.leave.lock() = leave.clone();
+                let process = start(&own, leave);
+                if run(process, &own.control).await == End::Crashed {
                     ground.see(Seen::Crashed);
                     ground.count(|counts| counts.crashes += 1);
                 }
                 let down = Duration::from_millis(rng.u64(0..DOWN));
-                seen.closed.run_until_cancelled(sleep(down)).await;
+                own.closed.run_until_cancelled(sleep(down)).await;
             }
         });
         host
-    }
-
-    /// The same host without its life.
-    fn parts(&self) -> Self {
-        Self {
-            store: Arc::clone(&self.store),
-            control: Arc::clone(&self.control),
-            leave: Arc::clone(&self.leave),
-            closed: self.closed.clone(),
-            life: tokio::spawn(async {}),
-        }
     }
 
     /// Asks the present process to leave; another follows.
@@ -84,15 +70,15 @@ impl Host {
         self.leave.lock().cancel();
     }
 
-    /// Asks the last process to leave, and waits until it has.
-    pub(super) async fn close(self) {
+    /// Asks the present process to leave; none follows.
+    pub(super) fn close(&self) {
         self.closed.cancel();
-        self.life.await.expect("does not panic");
     }
 }
 
 /// A host on which a poller runs.
 pub(super) fn replica(
+    lives: &mut JoinSet<()>,
     number: usize,
     server: &EmbeddedStore,
     backend: &Arc<Backend>,
@@ -101,7 +87,7 @@ pub(super) fn replica(
     mut rng: Rng,
 ) -> Host {
     let (backend, watched) = (Arc::clone(backend), Arc::clone(ground));
-    Host::new(server, ground, rng.fork(), move |host, shutdown| {
+    Host::new(lives, server, ground, rng.fork(), move |host, shutdown| {
         let poll = Poll::new(number, Arc::clone(&backend), Arc::clone(&watched), rng.fork());
         let cluster = ClusterName::new("simulated").unwrap();
         let poller = Poller::new(host.store.clone(), poll, cluster, &endpoints(), 0);
@@ -119,13 +105,14 @@ pub(super) fn replica(
 
 /// A host on which a gateway runs, and its present hub.
 pub(super) fn gateway(
+    lives: &mut JoinSet<()>,
     server: &EmbeddedStore,
     ground: &Arc<Ground>,
     rng: Rng,
 ) -> (Host, Arc<Mutex<Arc<Hub>>>) {
     let present = Arc::new(Mutex::new(Hub::new(&endpoints())));
     let next = Arc::clone(&present);
-    let host = Host::new(server, ground, rng, move |host, shutdown| {
+    let host = Host::new(lives, server, ground, rng, move |host, shutdown| {
         let hub = Hub::new(&endpoints());
         *next.lock() = Arc::clone(&hub);
         let store = host.store.clone();
