@@ -19,6 +19,10 @@ pub(super) const GATEWAYS: usize = 2;
 /// When the simulated servers' clocks start, in ms since 1970: terms follow from it.
 const START: u64 = 1_800_000_000_000;
 
+/// The least time between two things that happen. A standby may call a leader dead whose liveness
+/// connection is lost at both its questions, though it was back between them.
+const APART: Duration = Duration::from_millis(100);
+
 /// What can go wrong in a life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
@@ -148,7 +152,7 @@ impl World {
 
     pub(super) async fn pause(&mut self, longest: Duration) {
         let longest = longest.as_millis() as u64;
-        sleep(Duration::from_millis(self.rng.u64(0..longest))).await;
+        sleep(APART + Duration::from_millis(self.rng.u64(0..longest))).await;
     }
 
     /// Waits until exactly one replica acts as the leader; its number.

@@ -331,15 +331,11 @@ impl Store for Faulty {
 
     async fn subscribe(&self, channel: Channel) -> Result<Subscription, StoreError> {
         let (server, wanted) = (self.server.clone(), channel.clone());
-        let witness = Arc::clone(&self.witness);
-        let subscription = self
-            .call(Method::Subscribe, async move {
-                if let Channel::Alive(alive) = wanted {
-                    witness.lives(alive);
-                }
-                server.subscribe(wanted).await
-            })
-            .await??;
+        let subscription =
+            self.call(Method::Subscribe, async move { server.subscribe(wanted).await }).await??;
+        if let Channel::Alive(alive) = channel {
+            self.witness.lives(alive);
+        }
         let (cut, mute) = (CancellationToken::new(), CancellationToken::new());
         let forgotten = Arc::new(AtomicBool::new(false));
         let open = Open { channel, cut: cut.clone(), mute, forgotten };
