@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use fastrand::Rng;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
@@ -21,7 +22,8 @@ pub(super) type Hubs = Vec<Arc<Mutex<Arc<Hub>>>>;
 
 /// A client that goes from gateway to gateway, with what it has.
 pub(super) struct Reader {
-    pub(super) has: BTreeMap<String, Version>,
+    /// The version and the body of each endpoint.
+    pub(super) has: BTreeMap<String, (Version, Bytes)>,
     cursor: Version,
     ground: Arc<Ground>,
 }
@@ -75,7 +77,9 @@ impl Reader {
             self.ground.violated(format!("a reader at {} was given {version}", self.cursor));
         }
         self.cursor = version;
-        self.has.insert(snapshot.publication().endpoint.to_string(), version);
+        let publication = snapshot.publication();
+        let has = (version, publication.body.bytes().clone());
+        self.has.insert(publication.endpoint.to_string(), has);
         self.ground.count(|counts| counts.deliveries += 1);
     }
 }

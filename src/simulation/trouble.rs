@@ -107,6 +107,7 @@ impl World {
             _ => {
                 let Some(former) = self.former.take() else { return };
                 self.server.fail_back(former);
+                self.server_came_back = true;
             }
         }
         // One clock in four is behind, by less than a life lasts or more.

@@ -82,6 +82,8 @@ pub(super) struct World {
     pub(super) former: Option<Server>,
     /// Whether no server's clock was behind another's: only then do terms grow whoever claims.
     pub(super) clocks_agree: bool,
+    /// Whether a server was replaced and is back.
+    pub(super) server_came_back: bool,
     pub(super) stall: Stall,
     pub(super) backend: Arc<Backend>,
     pub(super) ground: Arc<Ground>,
@@ -122,6 +124,7 @@ impl World {
             copy,
             former,
             clocks_agree: true,
+            server_came_back: false,
             stall,
             backend,
             ground,
