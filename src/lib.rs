@@ -25,6 +25,8 @@ pub mod model;
 pub mod poller;
 mod preflight;
 mod presence;
+#[cfg(test)]
+mod simulation;
 pub mod store;
 pub mod telemetry;
 mod tls;

@@ -15,7 +15,7 @@ mod standby;
 mod view;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use abdication::{Abdication, Behind};
 pub use elector::{Duties, Elector, Identity};

@@ -21,7 +21,7 @@ mod tracked;
 
 pub use catch_up::{Overdue, catch_up};
 pub use change::content_hash;
-pub use duties::Poller;
+pub use duties::{Fetch, Poller};
 pub use failure::{PollFailure, PollFailureKind};
 pub use fetch::{Fetched, Fetcher, FetcherError, Validators};
 pub use publisher::BEAT;

@@ -43,12 +43,14 @@ struct State {
     alive: HashMap<Uuid, broadcast::Sender<Bytes>>,
 }
 
-/// What one server knows of the leadership.
+/// What one server holds.
 #[cfg(test)]
+#[derive(Clone)]
 pub(crate) struct Server {
     run_id: String,
     lease: Option<Lease>,
     record: Option<Record>,
+    endpoints: HashMap<EndpointName, Stored>,
 }
 
 #[cfg_attr(test, derive(Clone))]
@@ -58,6 +60,7 @@ struct Lease {
 }
 
 #[derive(Default)]
+#[cfg_attr(test, derive(Clone))]
 struct Stored {
     snapshot: Option<Publication>,
     state: Option<PollState>,
@@ -114,6 +117,7 @@ impl EmbeddedStore {
         state.run_id = to.run_id;
         state.lease = to.lease;
         state.record = to.record;
+        state.endpoints = to.endpoints;
         state.updates = broadcast::Sender::new(BACKLOG);
         state.leadership = broadcast::Sender::new(BACKLOG);
         state.alive.clear();
@@ -127,7 +131,14 @@ impl EmbeddedStore {
             run_id: state.run_id.clone(),
             lease: state.lease.clone(),
             record: state.record.clone(),
+            endpoints: state.endpoints.clone(),
         }
+    }
+
+    /// Sets the server's clock, so that nothing depends on when a test runs.
+    #[cfg(test)]
+    pub(crate) fn set_clock(&self, ms: u64) {
+        self.state.lock().clock = StoreClock { start: Instant::now(), start_ms: ms };
     }
 
     /// Turns the server's clock back, as one that was set wrong.
@@ -139,12 +150,13 @@ impl EmbeddedStore {
     /// Goes on with the same data under another run id, as a promoted replica.
     #[cfg(test)]
     pub(crate) fn fail_over(&self) {
-        let mut state = self.state.lock();
-        let fresh = State::new();
-        state.run_id = fresh.run_id;
-        state.updates = fresh.updates;
-        state.leadership = fresh.leadership;
-        state.alive = fresh.alive;
+        self.promote(self.server());
+    }
+
+    /// Goes on as a copy of the server, with what that has and under another run id.
+    #[cfg(test)]
+    pub(crate) fn promote(&self, copy: Server) {
+        self.fail_back(Server { run_id: State::new().run_id, ..copy });
     }
 
     /// Takes the lease away from whoever holds it.

@@ -21,6 +21,8 @@ mod redis;
 mod survey;
 
 pub use embedded::EmbeddedStore;
+#[cfg(test)]
+pub(crate) use embedded::Server;
 pub use examination::{Examination, Shortcoming};
 pub use failure::{FailureKind, StoreError};
 pub use redis::RedisStore;
