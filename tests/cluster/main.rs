@@ -5,7 +5,6 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-mod history;
 mod outages;
 mod redis_trouble;
 mod takeovers;

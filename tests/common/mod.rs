@@ -3,8 +3,10 @@
 #![allow(clippy::expect_used, reason = "a test that cannot go on may as well stop")]
 
 pub mod client;
+pub mod history;
 pub mod nginx;
 pub mod process;
+pub mod proxy;
 pub mod redis_server;
 pub mod replica;
 
