@@ -68,6 +68,12 @@ impl Probe {
         Self { every: lease.crash_probe, patience: lease.retry_period, suspicion: None }
     }
 
+    /// The term of `record`, if nobody heard its leader when asked last.
+    pub(super) fn misses(&self, record: &Record) -> Option<u64> {
+        let suspicion = self.suspicion.as_ref()?;
+        (suspicion.record == *record).then_some(record.term)
+    }
+
     /// Judges an answer of a lease held for `held_for`.
     pub(super) fn judge(&mut self, answer: &Answer, held_for: Duration) -> Next {
         let Answer { observation, asked, answered, .. } = answer;

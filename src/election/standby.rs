@@ -75,6 +75,11 @@ impl<D: Duties> Elector<D> {
                 };
                 continue;
             }
+            if let Some(term) = observation.record.as_ref().and_then(|record| probe.misses(record))
+            {
+                // Another standby was faster to take the lease away.
+                (self.crashed, leaderless_since) = (Some(term), self.last_pulse);
+            }
             let given_back = |record: &Record| record.lease.is_empty();
             if replaced && !observation.record.as_ref().is_some_and(given_back) {
                 self.leave_first_try_to_its_holder().await;
@@ -99,6 +104,9 @@ impl<D: Duties> Elector<D> {
             match self.store.observe().await {
                 Ok(observation) => {
                     self.observer.observed(&observation);
+                    if observation.held_for.is_some() {
+                        self.crashed = None;
+                    }
                     if observation.pulse == Pulse::Felt {
                         self.last_pulse = Some(asked);
                     }
@@ -120,12 +128,12 @@ impl<D: Duties> Elector<D> {
         let until = Instant::now() + wait + ROUNDING;
         select! {
             biased;
-            () = sleep_until(until) => end.checked_sub(self.lease.duration).or(Some(end)),
             heard = self.hear() => match heard {
                 Heard::Announcement(Announcement::Released { .. }) => Some(Instant::now()),
                 Heard::Announcement(Announcement::Reaped { .. }) => self.last_pulse,
                 _ => None,
-            }
+            },
+            () = sleep_until(until) => end.checked_sub(self.lease.duration).or(Some(end)),
         }
     }
 
@@ -138,7 +146,11 @@ impl<D: Duties> Elector<D> {
                 self.crashed = Some(*term);
                 self.last_pulse
             }
-            Ok(false) => None,
+            // Another standby was faster, or the leader is back, which the next question shows.
+            Ok(false) => {
+                self.crashed = Some(*term);
+                self.last_pulse
+            }
             Err(error) => {
                 self.observer.failed("take the lease of a crashed leader away", &error);
                 None
