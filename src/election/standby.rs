@@ -75,6 +75,10 @@ impl<D: Duties> Elector<D> {
                 };
                 continue;
             }
+            if observation.record.as_ref().is_some_and(|record| probe.misses(record)) {
+                // Another standby was faster to take the lease away.
+                leaderless_since = self.last_pulse;
+            }
             let given_back = |record: &Record| record.lease.is_empty();
             if replaced && !observation.record.as_ref().is_some_and(given_back) {
                 self.leave_first_try_to_its_holder().await;
@@ -120,12 +124,12 @@ impl<D: Duties> Elector<D> {
         let until = Instant::now() + wait + ROUNDING;
         select! {
             biased;
-            () = sleep_until(until) => end.checked_sub(self.lease.duration).or(Some(end)),
             heard = self.hear() => match heard {
                 Heard::Announcement(Announcement::Released { .. }) => Some(Instant::now()),
                 Heard::Announcement(Announcement::Reaped { .. }) => self.last_pulse,
                 _ => None,
-            }
+            },
+            () = sleep_until(until) => end.checked_sub(self.lease.duration).or(Some(end)),
         }
     }
 

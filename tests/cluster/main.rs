@@ -10,7 +10,6 @@ mod common;
 
 mod abdication;
 mod failovers;
-mod history;
 mod outages;
 mod redis_trouble;
 mod takeovers;
