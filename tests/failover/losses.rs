@@ -142,3 +142,9 @@ async fn of_two_primaries_the_younger_one_stays() {
     let (cluster, other, _) = two_primaries().await;
     heal(&cluster, &other, &cluster.redis).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_primaries_the_older_one_stays() {
+    let (cluster, other, _) = two_primaries().await;
+    heal(&cluster, &cluster.redis, &other).await;
+}
