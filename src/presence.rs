@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::election::{Abdication, View};
+use crate::model::Announcement;
 use crate::poller::Reachability;
 use crate::store::{Hosts, PRESENCE_EVERY, Presence, Store, StoreError};
 
@@ -74,7 +75,8 @@ impl Attendance {
             return Ok(());
         };
         tracing::warn!(term = behind.term, "abdicating: {behind}");
-        if let Err(error) = self.store.request_step_down(behind.term).await {
+        if let Err(error) = self.store.announce(&Announcement::StepDown { term: behind.term }).await
+        {
             tracing::warn!(%error, "cannot abdicate: trying again in the next round");
         }
         Ok(())

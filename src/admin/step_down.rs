@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::AdminState;
 use crate::config::Secret;
 use crate::http::{Peer, Problem};
+use crate::model::Announcement;
 use crate::store::{Presence, StoreError, Survey};
 
 /// The answer of `POST /v1/step-down`: whom it was asked of. Whether it did, the cluster tells.
@@ -26,7 +27,11 @@ pub(super) async fn ask(
     authorize(state.config.admin.token.as_ref(), peer, &headers)?;
     let survey = state.store.survey().await.map_err(unanswered)?;
     let leader = leader(&survey)?;
-    state.store.request_step_down(leader.term).await.map_err(unanswered)?;
+    state
+        .store
+        .announce(&Announcement::StepDown { term: leader.term })
+        .await
+        .map_err(unanswered)?;
     tracing::info!(leader = leader.replica, term = leader.term, by = %peer.0, "asked to step down");
     Ok((StatusCode::ACCEPTED, Json(leader)))
 }

@@ -53,6 +53,8 @@ pub struct Elector<D> {
     pub(super) server: String,
     /// When the present leader, or the last one, was last seen to live.
     pub(super) last_pulse: Option<Instant>,
+    /// When a leader that is behind may be told so again.
+    pub(super) next_telling: Instant,
     /// Paces the tries for the lease, as long as none of them lasts.
     pub(super) tries: Backoff,
     pub(super) shutdown: CancellationToken,
@@ -74,6 +76,7 @@ impl<D: Duties> Elector<D> {
             observer: Observer::new(),
             server: String::new(),
             last_pulse: None,
+            next_telling: Instant::now(),
             tries: Backoff::up_to(lease.retry_period),
             store,
             clock,
@@ -95,8 +98,8 @@ impl<D: Duties> Elector<D> {
         while let Some(taken) = self.stand_by(led_until).await {
             let end = self.serve(taken).await;
             led_until = Some(Instant::now());
-            // A fresh one for the next time: whoever sees this one gone need not wait for the lease.
-            self.liveness = Liveness::new(Arc::clone(&self.store));
+            // Whoever sees it closed need not wait for the end of a lease that was not given back.
+            self.liveness.close();
             if end == Some(End::Released) {
                 self.let_others_go_first().await;
             }
@@ -114,7 +117,7 @@ impl<D: Duties> Elector<D> {
             let confirmed_until = sent.after(self.lease.confirmed_for());
             let leadership = Leadership::new(claim, self.clock, confirmed_until);
             let end = self.lead(&leadership).await;
-            if end != End::OtherServer {
+            if !matches!(end, End::OtherServer | End::Outrun) {
                 return Some(end);
             }
             (reinstate, deadline) = (true, leadership.deadline());
@@ -169,12 +172,6 @@ impl<D: Duties> Elector<D> {
                 Ok(_) if self.clock.now() >= sent.after(self.lease.renew_deadline) => {}
                 Ok(claim) => {
                     let claim = claim?;
-                    if claim.term <= request.seen {
-                        // A server that was away and is back knows this lease from before: its
-                        // term is spent, and a fresh lease gets a fresh one.
-                        self.store.release(&claim).await.ok();
-                        return None;
-                    }
                     self.begin(&claim, gap);
                     return Some((claim, sent));
                 }
@@ -213,8 +210,14 @@ impl<D: Duties> Elector<D> {
     async fn lead(&mut self, leadership: &Leadership) -> End {
         let began = Instant::now();
         let end = {
-            let keeper =
-                Keeper::new(&*self.store, self.clock, self.lease, leadership, &self.observer);
+            let keeper = Keeper::new(
+                &*self.store,
+                self.clock,
+                self.lease,
+                leadership,
+                &self.observer,
+                &self.liveness,
+            );
             let keeping = keeper.keep(&mut self.announcements, &mut self.liveness, &self.shutdown);
             let mut performing = std::pin::pin!(self.duties.perform(leadership));
             let end = select! {
@@ -234,7 +237,7 @@ impl<D: Duties> Elector<D> {
             // Renewals whose answers never came may yet have extended the lease, and nobody else
             // could give it back. Once nobody leads it is late anyway, but not for ever.
             End::Deadline => self.release(leadership, sleep(self.lease.duration)).await,
-            End::Lost | End::OtherServer => {}
+            End::Lost | End::OtherServer | End::Outrun => {}
         }
         end
     }

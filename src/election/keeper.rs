@@ -5,7 +5,6 @@ use tokio::select;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::channels::{Announcements, Heard};
 use super::leadership::{Leadership, Refutation};
@@ -14,7 +13,7 @@ use super::view::Observer;
 use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::config::LeaseConfig;
-use crate::model::Announcement;
+use crate::model::{Announcement, Record};
 use crate::store::{Observation, Renewal, Store};
 
 /// The least that a wait between two renewals is shortened to.
@@ -33,6 +32,9 @@ pub(super) enum End {
     Lost,
     /// The server's run id changed: the same replica claims again.
     OtherServer,
+    /// Another server had a higher term, which readers have seen: they take nothing from this one
+    /// any more, and the same replica claims again.
+    Outrun,
 }
 
 impl End {
@@ -43,7 +45,7 @@ impl End {
             Self::Deadline => Some("deadline"),
             Self::Fenced => Some("fenced"),
             Self::Lost => Some("lost"),
-            Self::OtherServer => None,
+            Self::OtherServer | Self::Outrun => None,
         }
     }
 }
@@ -67,8 +69,10 @@ impl<'a> Keeper<'a> {
         lease: LeaseConfig,
         leadership: &'a Leadership,
         observer: &'a Observer,
+        liveness: &Liveness,
     ) -> Self {
-        let (at_once, pulses) = (Notify::new(), Pulses::new(lease.retry_period));
+        let pulses = Pulses::new(lease.retry_period, liveness.id());
+        let at_once = Notify::new();
         Self { store, clock, lease, leadership, observer, at_once, pulses }
     }
 
@@ -79,7 +83,7 @@ impl<'a> Keeper<'a> {
         liveness: &mut Liveness,
         shutdown: &CancellationToken,
     ) -> End {
-        let (leadership, alive) = (self.leadership, liveness.id());
+        let leadership = self.leadership;
         select! {
             biased;
             () = leadership.expired() => End::Deadline,
@@ -87,15 +91,15 @@ impl<'a> Keeper<'a> {
                 Refutation::Fenced => End::Fenced,
                 Refutation::OtherServer => End::OtherServer,
             },
-            end = self.renew(alive) => end,
-            () = self.listen(announcements) => End::Fenced,
+            end = self.renew() => end,
+            end = self.listen(announcements) => end,
             () = stay_alive(leadership, liveness, &self.at_once, &self.pulses) => End::Lost,
             () = wind_down_on(leadership, shutdown) => End::Released,
         }
     }
 
     /// Renews every retry period, and at once when asked to, until the lease is not held.
-    async fn renew(&self, alive: Uuid) -> End {
+    async fn renew(&self) -> End {
         let mut last = Instant::now();
         loop {
             select! {
@@ -104,19 +108,19 @@ impl<'a> Keeper<'a> {
                 () = self.at_once.notified() => {}
             }
             last = Instant::now();
-            if let Some(end) = self.renew_once(alive).await {
+            if let Some(end) = self.renew_once().await {
                 return end;
             }
         }
     }
 
     /// Renews, trying again as long as the answer is unknown; how the leadership ends, if it does.
-    async fn renew_once(&self, alive: Uuid) -> Option<End> {
+    async fn renew_once(&self) -> Option<End> {
         let leadership = self.leadership;
         let mut backoff = Backoff::up_to(self.lease.retry_period);
         loop {
             let (sent, started) = (self.clock.now(), Instant::now());
-            let answer = self.store.renew(leadership.claim(), alive).await;
+            let answer = self.store.renew(leadership.claim(), self.pulses.channel()).await;
             let result = match &answer {
                 Ok(Renewal::Held { .. }) => "held",
                 Ok(Renewal::Lost | Renewal::OtherServer) => "lost",
@@ -144,8 +148,8 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    /// Hears what is announced; ends when another claim is in the record.
-    async fn listen(&self, announcements: &mut Announcements) {
+    /// Hears what is announced, until that ends the leadership.
+    async fn listen(&self, announcements: &mut Announcements) -> End {
         let (leadership, at_once) = (self.leadership, &self.at_once);
         loop {
             let announcement = match announcements.next().await {
@@ -157,10 +161,19 @@ impl<'a> Keeper<'a> {
                 }
             };
             match announcement {
-                Announcement::Claimed { term, .. } if term > leadership.term() => {
+                Announcement::Claimed { term, .. } | Announcement::Seen { term }
+                    if term > leadership.term() =>
+                {
                     self.observer.saw_term(term);
                     match self.store.observe().await {
-                        Ok(observation) if is_superseded(leadership, &observation) => return,
+                        Ok(Observation { record: Some(record), .. }) => {
+                            if record.term > leadership.term() {
+                                return End::Fenced;
+                            }
+                            if self.observer.seen() > record.term && is_own(leadership, &record) {
+                                return End::Outrun;
+                            }
+                        }
                         Ok(_) => {}
                         // The record cannot be read: whether the lease is still held decides.
                         Err(_) => at_once.notify_one(),
@@ -186,10 +199,9 @@ fn before_deadline(wait: Duration, left: Duration) -> Duration {
     wait.min((left / 2).max(SHORTEST_WAIT))
 }
 
-/// Whether the record confirms that another has claimed.
-fn is_superseded(leadership: &Leadership, observation: &Observation) -> bool {
-    let record = observation.record.as_ref();
-    record.is_some_and(|record| record.term > leadership.term())
+/// Whether the record is that of this leadership.
+fn is_own(leadership: &Leadership, record: &Record) -> bool {
+    record.term == leadership.term() && record.lease == leadership.claim().lease().to_string()
 }
 
 /// Winds the leadership down once the replica shuts down, and then lets it: never ends.

@@ -22,6 +22,9 @@ const RECONNECTION: Duration = Duration::from_millis(20);
 const TRY_EVERY: Duration = Duration::from_millis(30);
 
 /// The channel that only this replica subscribes to, by which others see that it lives.
+///
+/// Each subscription has a channel of its own: a standby that missed the one before sees in the
+/// record that the leader has been there since.
 pub(super) struct Liveness {
     store: Arc<dyn Store>,
     id: Uuid,
@@ -30,11 +33,12 @@ pub(super) struct Liveness {
 }
 
 impl Liveness {
-    /// Prepares a fresh channel.
+    /// Prepares a channel.
     pub(super) fn new(store: Arc<dyn Store>) -> Self {
         Self { store, id: Uuid::new_v4(), open: None, next_try: Instant::now() }
     }
 
+    /// The name of the channel that is open, or was last.
     pub(super) fn id(&self) -> Uuid {
         self.id
     }
@@ -47,6 +51,7 @@ impl Liveness {
         if self.open.is_some() {
             return false;
         }
+        self.id = Uuid::new_v4();
         let mut tries = FuturesUnordered::new();
         loop {
             select! {
@@ -92,17 +97,19 @@ pub(super) async fn stay_alive(
 ) {
     loop {
         if liveness.open().await {
-            // The record names the channel again from the next renewal on.
+            // The record names the channel from the next renewal on.
             at_once.notify_one();
         }
-        pulses.start();
+        pulses.start(liveness.id());
         feel(liveness, pulses).await;
         tracing::debug!(term = leadership.term(), "liveness connection lost");
         liveness.close();
         leadership.doubt();
         // A connection that is back by then costs no more than the doubt; one that is not is taken
         // out of the record by that renewal, so that nobody judges by it.
-        timeout(RECONNECTION, liveness.open()).await.ok();
+        if timeout(RECONNECTION, liveness.open()).await.is_ok() {
+            pulses.start(liveness.id());
+        }
         at_once.notify_one();
     }
 }
@@ -125,11 +132,13 @@ async fn feel(liveness: &mut Liveness, pulses: &Pulses) {
 /// command more per renewal.
 pub(super) struct Pulses {
     every: Duration,
-    times: Mutex<PulseTimes>,
+    expected: Mutex<Expected>,
     missed: Notify,
 }
 
-struct PulseTimes {
+struct Expected {
+    /// Through which channel.
+    alive: Uuid,
     /// When the renewal was sent whose pulse must have arrived before the next one's.
     sent: Instant,
     /// When the last pulse arrived.
@@ -137,33 +146,39 @@ struct PulseTimes {
 }
 
 impl Pulses {
-    pub(super) fn new(every: Duration) -> Self {
+    /// Renewals are sent `every` so often, with a pulse through the channel `alive`.
+    pub(super) fn new(every: Duration, alive: Uuid) -> Self {
         let now = Instant::now();
-        let times = Mutex::new(PulseTimes { sent: now, felt: now });
-        Self { every, times, missed: Notify::new() }
+        let expected = Mutex::new(Expected { alive, sent: now, felt: now });
+        Self { every, expected, missed: Notify::new() }
     }
 
-    /// Notes that the channel has just been opened.
-    fn start(&self) {
+    /// The channel that the next renewal sends a pulse through.
+    pub(super) fn channel(&self) -> Uuid {
+        self.expected.lock().alive
+    }
+
+    /// Notes that a channel has been opened.
+    fn start(&self, alive: Uuid) {
         let now = Instant::now();
-        *self.times.lock() = PulseTimes { sent: now, felt: now };
+        *self.expected.lock() = Expected { alive, sent: now, felt: now };
     }
 
     fn felt(&self) {
-        self.times.lock().felt = Instant::now();
+        self.expected.lock().felt = Instant::now();
     }
 
     /// Notes that a renewal was answered that was sent at `sent`. The pulse of the one before must
     /// have arrived by now, unless that was a moment ago.
     pub(super) fn expect_one(&self, sent: Instant) {
-        let mut times = self.times.lock();
-        if sent.saturating_duration_since(times.sent) < self.every / 2 {
+        let mut expected = self.expected.lock();
+        if sent.saturating_duration_since(expected.sent) < self.every / 2 {
             return;
         }
-        if times.felt < times.sent {
+        if expected.felt < expected.sent {
             // Without effect unless somebody waits: a channel that is lost already is not missed.
             self.missed.notify_waiters();
         }
-        times.sent = sent;
+        expected.sent = sent;
     }
 }

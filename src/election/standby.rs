@@ -12,7 +12,7 @@ use super::probe::{Answer, Next, Probe};
 use crate::backoff::Backoff;
 use crate::clock::Moment;
 use crate::model::{Announcement, Record};
-use crate::store::{LeaseValue, Pulse};
+use crate::store::{LeaseValue, Observation, Pulse};
 
 /// A lease ends a little after its `PTTL`, which is rounded to milliseconds.
 const ROUNDING: Duration = Duration::from_millis(1);
@@ -65,6 +65,7 @@ impl<D: Duties> Elector<D> {
             let observation = &answer.observation;
             let replaced = self.is_replaced(&observation.run_id);
             if let Some(held_for) = observation.held_for {
+                self.tell_what_was_seen(observation).await;
                 if std::mem::take(&mut lost_a_race) {
                     counter!("pollux_redis_failures_total", "kind" => "contention").increment(1);
                 }
@@ -92,6 +93,19 @@ impl<D: Duties> Elector<D> {
             }
             lost_a_race = true;
         }
+    }
+
+    /// Tells a leader whose term is below one that this replica has seen: it was claimed on a server
+    /// that is the younger of two, and readers that followed the other take nothing from it.
+    async fn tell_what_was_seen(&mut self, observation: &Observation) {
+        let seen = self.observer.seen();
+        let outrun = observation.record.as_ref().is_some_and(|record| record.term < seen);
+        if !outrun || Instant::now() < self.next_telling {
+            return;
+        }
+        self.next_telling = Instant::now() + self.lease.retry_period;
+        tracing::warn!(seen, "the leader's term is behind one that was claimed elsewhere");
+        self.store.announce(&Announcement::Seen { term: seen }).await.ok();
     }
 
     /// Asks the store who leads, until it answers.

@@ -134,8 +134,12 @@ impl Entry {
         self.mark(Mark::Snapshot)
     }
 
-    /// Notes a good check.
-    pub(super) fn checked(&mut self, check: Check, now: Instant) {
+    /// Notes a good check by the leader of `term`. One of an older leadership than that of the
+    /// snapshot held, which goes on where the newest was lost, checked something else.
+    pub(super) fn checked(&mut self, term: u64, check: Check, now: Instant) {
+        if self.snapshot.as_ref().is_some_and(|held| held.version().term > term) {
+            return;
+        }
         self.check = Some(latest(self.check, check, now));
         self.tell_freshness(now);
     }

@@ -220,7 +220,7 @@ impl Hub {
         };
         if let Some(entry) = board.entries.get_mut(place) {
             let replaced = entry.take(snapshot);
-            entry.checked(Check::new(Duration::ZERO, now), now);
+            entry.checked(version.term, Check::new(Duration::ZERO, now), now);
             drop(board);
             conflated(replaced);
         }
@@ -234,7 +234,7 @@ impl Hub {
         for name in &beat.checked {
             let place = self.places.get(name).copied();
             if let Some(entry) = place.and_then(|place| board.entries.get_mut(place)) {
-                entry.checked(Check::new(Duration::ZERO, now), now);
+                entry.checked(beat.last.term, Check::new(Duration::ZERO, now), now);
             }
         }
         match Order::of(beat.last, board.position) {
@@ -260,7 +260,7 @@ impl Hub {
         for (name, age) in reading.ages {
             let place = self.places.get(&name).copied();
             if let Some(entry) = place.and_then(|place| board.entries.get_mut(place)) {
-                entry.checked(Check::new(age, asked), now);
+                entry.checked(reading.version.term, Check::new(age, asked), now);
             }
         }
         // A store that lost its newest publications is behind what was passed on: its order

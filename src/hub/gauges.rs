@@ -49,7 +49,7 @@ mod tests {
             let version = Version::new(1, age);
             let made = publication(entry.name.as_str(), version, "0");
             entry.take(std::sync::Arc::new(crate::hub::Snapshot::new(made)));
-            entry.checked(Check::new(Duration::from_secs(age), now), now);
+            entry.checked(1, Check::new(Duration::from_secs(age), now), now);
         }
         let recorder = PrometheusBuilder::new().build_recorder();
         metrics::with_local_recorder(&recorder, || set(&board.entries, now));

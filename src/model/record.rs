@@ -67,6 +67,12 @@ pub enum Announcement {
         /// The replica that led.
         replica: String,
     },
+    /// A replica has seen a higher term than the leader's, on another server: readers that saw it
+    /// too wait until terms pass it.
+    Seen {
+        /// That term.
+        term: u64,
+    },
     /// Somebody wants the leader to hand over.
     StepDown {
         /// The term that is to end; a leader of another one goes on.

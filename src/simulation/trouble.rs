@@ -9,6 +9,7 @@ use tokio::time::sleep;
 use super::faults::{outage, partition, weather};
 use super::replicas::Host;
 use super::world::{Family, GATEWAYS, REPLICAS, World};
+use crate::model::Announcement;
 use crate::store::{Channel, Store as _};
 
 /// How many things happen in a life.
@@ -45,7 +46,10 @@ impl World {
             _ => self.befall_server(what),
         }
         if what == 12 {
-            self.server.request_step_down(self.ground.term()).await.unwrap();
+            self.server
+                .announce(&Announcement::StepDown { term: self.ground.term() })
+                .await
+                .unwrap();
             self.ground.count(|counts| counts.step_downs += 1);
         }
     }

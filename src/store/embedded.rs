@@ -287,8 +287,9 @@ impl State {
         let cause = self.cause(previous.as_ref(), &lease);
         let same_run = |record: &&Record| record.run_id == self.run_id;
         let record = match previous.as_ref().filter(same_run).filter(|old| old.lease == lease) {
-            Some(repeated) => repeated.clone(),
-            None => {
+            // Not where a higher term was seen elsewhere meanwhile: readers wait for one above it.
+            Some(repeated) if repeated.term > request.seen => repeated.clone(),
+            _ => {
                 let stored = previous.as_ref().map_or(0, |record| record.term);
                 let term = stored.max(request.seen).saturating_add(1).max(now);
                 // A store that is behind what was seen elsewhere has lost publications.
@@ -465,8 +466,8 @@ impl Store for EmbeddedStore {
         Ok(self.state.lock().reap(suspect))
     }
 
-    async fn request_step_down(&self, term: u64) -> Result<(), StoreError> {
-        self.state.lock().announce(&Announcement::StepDown { term });
+    async fn announce(&self, announcement: &Announcement) -> Result<(), StoreError> {
+        self.state.lock().announce(announcement);
         Ok(())
     }
 

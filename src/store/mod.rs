@@ -12,7 +12,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{EndpointName, Publication, Record, Version};
+use crate::model::{Announcement, EndpointName, Publication, Record, Version};
 
 mod embedded;
 mod examination;
@@ -68,8 +68,9 @@ pub trait Store: Send + Sync + 'static {
     /// `suspect`, the lease is that record's, and still nobody subscribes to its liveness channel.
     async fn reap(&self, suspect: &Record) -> Result<bool, StoreError>;
 
-    /// Asks the leader of `term` to hand over. It may not hear it: see whether it did.
-    async fn request_step_down(&self, term: u64) -> Result<(), StoreError>;
+    /// Tells everybody something that is no news of the record, such as a request to step down.
+    /// Whoever is meant may not hear it.
+    async fn announce(&self, announcement: &Announcement) -> Result<(), StoreError>;
 
     /// Lets a batch take effect, wholly or not at all, if the record is exactly as this claim left
     /// it at `batch.after`.

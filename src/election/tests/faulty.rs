@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::model::{EndpointName, Record};
+use crate::model::{Announcement, EndpointName, Record};
 use crate::store::{
     Batch, Channel, Claim, ClaimRequest, EmbeddedStore, Examination, FailureKind, LeaseValue,
     Observation, Presence, Published, Reading, Renewal, Resumed, Store, StoreError, Subscription,
@@ -313,8 +313,8 @@ impl Store for Faulty {
         .await?
     }
 
-    async fn request_step_down(&self, term: u64) -> Result<(), StoreError> {
-        self.server.request_step_down(term).await
+    async fn announce(&self, announcement: &Announcement) -> Result<(), StoreError> {
+        self.server.announce(announcement).await
     }
 
     async fn publish(&self, claim: &Claim, batch: &Batch) -> Result<Published, StoreError> {

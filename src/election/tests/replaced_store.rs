@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use super::cluster::{MARGIN, TAKEOVER, advance, cluster, wait_for};
 use super::faulty::{Fault, Method};
-use crate::store::Store as _;
+use crate::model::Announcement;
+use crate::store::{Channel, Store as _};
 
 /// Long enough that nothing depends on when the first claim was.
 const LONG: Duration = Duration::from_secs(60);
@@ -189,5 +190,36 @@ async fn a_claim_exceeds_the_stored_term_though_its_replica_saw_none() {
     cluster.usurp().await;
     let record = cluster.server.observe().await.unwrap().record.unwrap();
     assert!(record.term > cluster.term());
+    cluster.finish().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_whose_term_was_passed_elsewhere_claims_a_higher_one() {
+    let cluster = cluster(2);
+    let leader = cluster.leader().await;
+    advance(Duration::from_millis(500)).await;
+    let elsewhere = cluster.term() + 1_000_000;
+    let claimed = Announcement::Claimed { term: elsewhere, replica: "elsewhere".into() };
+    cluster.server.announce(&claimed).await.unwrap();
+    wait_for("a higher term", TAKEOVER, || cluster.term() > elsewhere).await;
+    assert_eq!(cluster.leader().await, leader);
+    cluster.finish().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_standby_tells_a_leader_that_its_term_was_passed_elsewhere() {
+    let cluster = cluster(2);
+    let leader = cluster.leader().await;
+    let (deaf, elsewhere) = (cluster.store(leader), cluster.term() + 1_000_000);
+    deaf.every(Method::Subscribe, Fault::RequestLost(Duration::ZERO));
+    deaf.cut(|channel| *channel == Channel::Leadership);
+    let claimed = Announcement::Claimed { term: elsewhere, replica: "elsewhere".into() };
+    cluster.server.announce(&claimed).await.unwrap();
+    advance(Duration::from_secs(2)).await;
+    assert!(cluster.term() < elsewhere, "it did not hear");
+    deaf.heal();
+    let within = Duration::from_secs(1) + cluster.lease.retry_period + MARGIN;
+    wait_for("a higher term", within, || cluster.term() > elsewhere).await;
+    assert_eq!(cluster.leader().await, leader);
     cluster.finish().await;
 }

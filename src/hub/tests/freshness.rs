@@ -138,3 +138,20 @@ async fn a_check_that_a_late_beat_tells_of_is_as_old_as_the_store_says() {
     let age = hub.endpoint("a").unwrap().age.unwrap();
     assert!(age >= Duration::from_millis(1500), "{age:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn checks_of_a_leadership_that_was_passed_elsewhere_make_nothing_fresh() {
+    let (hub, server) = (hub(), Server::new());
+    server.publish("a", Version::new(7, 1));
+    let (_task, _shutdown) = follow(&hub, &server);
+    let mut subscriber = hub.subscribe(["a"], Version::NONE).unwrap();
+    until(&mut subscriber, Version::new(7, 1)).await;
+    // The store goes on where an older leadership left it, which checks on.
+    server.roll_back(Version::new(5, 9));
+    tokio::select! {
+        () = beat_for(&server, 20, &["a"]) => panic!("nothing was told"),
+        (stale, age) = told(&mut subscriber) => {
+            assert!(stale && age > LIMIT, "{age:?}");
+        }
+    }
+}

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::{name, publication};
-use crate::model::{Beat, EndpointName, Publication, Record, Version};
+use crate::model::{Announcement, Beat, EndpointName, Publication, Record, Version};
 use crate::store::{
     Batch, Channel, Claim, ClaimRequest, Examination, FailureKind, LeaseValue, Observation,
     Presence, Published, Reading, Renewal, Resumed, Store, StoreError, Subscription, Survey,
@@ -181,7 +181,7 @@ impl Store for Server {
         Err(failure())
     }
 
-    async fn request_step_down(&self, _: u64) -> Result<(), StoreError> {
+    async fn announce(&self, _: &Announcement) -> Result<(), StoreError> {
         Err(failure())
     }
 

