@@ -162,9 +162,9 @@ impl State {
     /// A lease ends of itself unless an awake replica renews it on this server.
     fn end_lease(&mut self, server: usize) {
         let lease = self.servers[server].data.lease;
-        let kept = self.holder(lease).is_some_and(|holder| {
-            holder.lease_link.unwrap_or(self.address) == server
-        });
+        let kept = self
+            .holder(lease)
+            .is_some_and(|holder| holder.lease_link.unwrap_or(self.address) == server);
         if !kept {
             self.servers[server].data.lease = 0;
         }
@@ -289,7 +289,7 @@ impl Model for Cluster {
             servers: [server(1), server(2)],
             address: 0,
             other_follows: true,
-            replicas: [Replica::NEW; 2],
+            replicas: [Replica::NEW, Replica { frozen: self.bounds.alone, ..Replica::NEW }],
             flights: Vec::new(),
             gateways: vec![Gateway::NEW; self.gateways],
             client: Client { gateway: 0, has: Publication::default() },

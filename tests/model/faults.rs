@@ -8,6 +8,8 @@ use crate::server::Data;
 /// How often each may happen; in a state, how often it still may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Bounds {
+    /// Only one of the replicas ever runs.
+    pub alone: bool,
     /// Of everything below but the changes, taken together.
     pub faults: u8,
     /// The backend's body changes, from one to the other and back.
@@ -47,6 +49,7 @@ pub struct Bounds {
 impl Bounds {
     /// Nothing happens but the first poll.
     pub const NONE: Self = Self {
+        alone: false,
         faults: 0,
         changes: 0,
         crashes: 0,
@@ -157,8 +160,10 @@ impl State {
         }
         match fault {
             Fault::Change => self.backend = 3 - self.backend,
+            Fault::Crash(r) if r > 0 && model.bounds.alone => return false,
             Fault::Crash(r) => self.crash(r),
             Fault::Freeze(r) => return !std::mem::replace(&mut self.replicas[r].frozen, true),
+            Fault::Wake(_) if model.bounds.freezes == 0 => return false,
             Fault::Wake(r) => return std::mem::take(&mut self.replicas[r].frozen),
             Fault::Delay(r) => {
                 let before = self.replicas[r];

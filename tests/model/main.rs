@@ -1,6 +1,33 @@
-//! A model of the protocol.
+//! A model of the protocol, visited state by state.
+//!
+//! Modelled: two servers (one at the address that new connections lead to, one its lagging replica
+//! until it is promoted; the one that was replaced lives on for those still connected); the scripts
+//! as atomic steps on lease, record and one endpoint's snapshot; two replicas with their connections
+//! for lease, publications and liveness, which may lead to different servers; batches that arrive
+//! late, repeated or in any order; probe, confirmation and reap; gateways that subscribe, read the
+//! record's version, read the snapshot and follow; a client that goes from one to the other. A
+//! clock is either ahead of all terms ever claimed, or behind them all.
+//!
+//! Not modelled: durations (a lease ends when nobody renews it, or by a fault), more than one
+//! endpoint, the history, several publications in a batch, ages, presence, abdication. Messages to
+//! a gateway are heard at once unless it is reading. A process that dies is started again.
+//!
+//! Bounds: every test names how often each fault may happen, and how many in all; acquisitions,
+//! claims and publications follow from those. States that differ only in which replica is which,
+//! or in the values of leases, count once.
+//!
+//! Where a server's clock is behind and no replica that claims knew the last term, numbers may
+//! repeat: that is excepted from the first and the third guarantee until terms have passed it.
+//!
+//! Two safeguards are in the model, and in no script yet: `Promotion` (the run id of a server stays
+//! when it is promoted, so one that was primary before and comes back behind counts as the same)
+//! and `CountedBeats` (an empty batch leaves the record as it was, so a late copy is accepted).
+//! Their tests show what can happen as long as they are missing.
+//!
+//! The larger bounds: `cargo test --release --test model -- --ignored`. The shortest path of each
+//! counterexample is printed with `--nocapture`.
 
-#![allow(clippy::expect_used, reason = "a test that cannot go on may as well stop")]
+#![allow(unreachable_pub, reason = "the modules of one test target")]
 
 mod cluster;
 mod faults;
@@ -9,8 +36,6 @@ mod reader;
 mod replica;
 mod safeguards;
 mod server;
-
-use std::time::Instant;
 
 use stateright::{Checker, HasDiscoveries, Model};
 
@@ -21,28 +46,24 @@ use safeguards::{Safeguard, Safeguards};
 
 /// Visits every state within the bounds; none may break a guarantee.
 fn assert_kept(bounds: Bounds, gateways: usize) {
-    let start = Instant::now();
     let guarantees = Guarantee::ALL.to_vec();
     let model = Cluster { safeguards: Safeguards::ALL, bounds, gateways, guarantees };
-    // One thread: stateright has been seen to stop early with two.
+    // One thread: the tests themselves run side by side.
     let checker = model
         .checker()
         .symmetry_fn(State::representative)
         .finish_when(HasDiscoveries::AnyFailures)
         .spawn_dfs()
         .join();
-    eprintln!("{} states in {:?}", checker.unique_state_count(), start.elapsed());
     checker.assert_properties();
 }
 
 /// Finds the shortest way in which a guarantee breaks without a safeguard, and prints it.
 fn assert_needed(safeguard: Safeguard, guarantee: Guarantee, bounds: Bounds, gateways: usize) {
-    let start = Instant::now();
     let safeguards = Safeguards::ALL.without(safeguard);
     let model = Cluster { safeguards, bounds, gateways, guarantees: vec![guarantee] };
-    let checker = model.checker().timeout(std::time::Duration::from_secs(40)).spawn_bfs().join();
+    let checker = model.checker().spawn_bfs().join();
     let states = checker.unique_state_count();
-    eprintln!("{states} states in {:?}", start.elapsed());
     let found = checker.discovery(guarantee.name());
     let path = found.unwrap_or_else(|| {
         panic!("{states} states without {safeguard:?} keep: {}", guarantee.name())
@@ -85,19 +106,19 @@ fn the_highest_term_seen_counts_where_the_clock_is_behind() {
 
 #[test]
 fn a_spent_term_is_given_back_when_a_server_returns() {
-    let bounds = Bounds { faults: 2, failovers: 2, ..Bounds::NONE };
+    let bounds = Bounds { faults: 2, changes: 1, failovers: 2, alone: true, ..Bounds::NONE };
     assert_needed(Safeguard::SpentTerm, Guarantee::NothingCurrentIsLost, bounds, 1);
 }
 
 #[test]
 fn the_base_brings_back_what_a_rolled_back_store_lost() {
-    let bounds = Bounds { faults: 1, changes: 2, failovers: 1, ..Bounds::NONE };
+    let bounds = Bounds { faults: 1, changes: 2, failovers: 1, alone: true, ..Bounds::NONE };
     assert_needed(Safeguard::Base, Guarantee::NothingCurrentIsLost, bounds, 1);
 }
 
 #[test]
 fn readers_filter_by_version() {
-    let bounds = Bounds { faults: 1, changes: 1, failovers: 1, ..Bounds::NONE };
+    let bounds = Bounds { faults: 1, changes: 1, failovers: 1, alone: true, ..Bounds::NONE };
     assert_needed(Safeguard::VersionFilter, Guarantee::ReaderNeverGoesBack, bounds, 1);
 }
 
@@ -127,22 +148,61 @@ fn beats_are_counted() {
 
 #[test]
 fn a_promotion_is_a_new_server() {
-    let bounds = Bounds { faults: 3, changes: 2, failovers: 2, rejoins: 1, ..Bounds::NONE };
+    let bounds = Bounds {
+        faults: 4,
+        changes: 2,
+        crashes: 1,
+        failovers: 2,
+        rejoins: 1,
+        alone: true,
+        ..Bounds::NONE
+    };
     assert_needed(Safeguard::Promotion, Guarantee::NothingCurrentIsLost, bounds, 1);
 }
 
-fn number(name: &str, default: u8) -> u8 {
-    std::env::var(name).map_or(default, |f| f.parse().expect("n"))
+#[test]
+fn one_fault_of_any_kind_breaks_no_guarantee() {
+    let bounds = Bounds { faults: 1, changes: 1, ..EVERYTHING };
+    assert_kept(bounds, 0);
 }
 
 #[test]
-#[ignore]
-fn scratch() {
-    let n = 2;
-    let bounds = Bounds {
-        faults: number("F", 1), changes: 2, crashes: n, freezes: 1, delays: n, lost_claims: 1, expiries: n, releases: n,
-        flushes: n, restarts: n, failovers: n, behind: true, rejoins: n, lost_liveness: 1,
-        lost_subscriptions: 1, moves: 1, beats: number("B", 1),
-    };
-    assert_kept(bounds, number("G", 0) as usize);
+fn a_failover_under_the_eyes_of_a_gateway_breaks_no_guarantee() {
+    let bounds = Bounds { faults: 1, changes: 2, failovers: 1, alone: true, ..Bounds::NONE };
+    assert_kept(bounds, 1);
 }
+
+#[test]
+fn late_batches_and_lost_data_break_no_guarantee() {
+    let bounds = Bounds { faults: 2, changes: 1, delays: 1, flushes: 1, ..Bounds::NONE };
+    assert_kept(bounds, 0);
+}
+
+#[test]
+#[ignore = "minutes, and gigabytes of memory"]
+fn one_fault_of_any_kind_under_the_eyes_of_a_gateway_breaks_no_guarantee() {
+    let bounds = Bounds { faults: 1, changes: 2, ..EVERYTHING };
+    assert_kept(bounds, 1);
+}
+
+/// Every kind of fault.
+const EVERYTHING: Bounds = Bounds {
+    alone: false,
+    faults: 1,
+    changes: 1,
+    crashes: 1,
+    freezes: 1,
+    delays: 1,
+    lost_claims: 1,
+    expiries: 1,
+    releases: 1,
+    flushes: 1,
+    restarts: 1,
+    failovers: 1,
+    behind: true,
+    rejoins: 1,
+    lost_liveness: 1,
+    lost_subscriptions: 1,
+    moves: 1,
+    beats: 0,
+};

@@ -48,14 +48,22 @@ impl Guarantee {
     pub fn property(self) -> Property<Cluster> {
         let name = self.name();
         match self {
-            Self::OneEffectiveWriter => Property::always(name, |_, state: &State| !state.ghost.out_of_order),
-            Self::ReaderNeverGoesBack => Property::always(name, |_, state: &State| !state.ghost.went_back),
-            Self::NothingCurrentIsLost => Property::always(name, |model: &Cluster, state: &State| {
-                is_current(state) || state.ghost.excused || !model.is_settled(state)
-            }),
+            Self::OneEffectiveWriter => {
+                Property::always(name, |_, state: &State| !state.ghost.out_of_order)
+            }
+            Self::ReaderNeverGoesBack => {
+                Property::always(name, |_, state: &State| !state.ghost.went_back)
+            }
+            Self::NothingCurrentIsLost => {
+                Property::always(name, |model: &Cluster, state: &State| {
+                    is_current(state) || state.ghost.excused || !model.is_settled(state)
+                })
+            }
             Self::NoLateBeat => Property::always(name, |_, state: &State| !state.ghost.late_beat),
             Self::NoFlapping => Property::always(name, |_, state: &State| !state.ghost.flapped),
-            Self::UniqueLeaderships => Property::always(name, |_, state: &State| !state.ghost.twins),
+            Self::UniqueLeaderships => {
+                Property::always(name, |_, state: &State| !state.ghost.twins)
+            }
             Self::Heals => Property::sometimes(name, |model: &Cluster, state: &State| {
                 let left = &state.left;
                 (left.faults, left.changes) == (0, 0)

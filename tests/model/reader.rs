@@ -88,7 +88,8 @@ impl State {
                     gateway.server = self.address;
                 }
                 let record = self.servers[gateway.server].data.record;
-                let version = record.map(|Record { term, sequence, .. }| Version { term, sequence });
+                let version =
+                    record.map(|Record { term, sequence, .. }| Version { term, sequence });
                 gateway.phase = Phase::Reading(version.unwrap_or_default());
             }
             Phase::Reading(version) => {

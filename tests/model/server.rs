@@ -116,8 +116,7 @@ impl Batch {
 impl Server {
     /// `claim.lua`.
     pub fn claim(&mut self, request: &ClaimRequest, safeguards: Safeguards) -> Option<Record> {
-        let same_server =
-            self.data.record.is_some_and(|record| record.run_id == self.run_id);
+        let same_server = self.data.record.is_some_and(|record| record.run_id == self.run_id);
         if self.data.lease == 0 && request.reinstate && !same_server {
             self.data.lease = request.lease;
         }
