@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use metrics::gauge;
 use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -19,8 +20,9 @@ use crate::election::{Elector, Identity};
 use crate::gateway::{self, GatewayState};
 use crate::http::{self, BindError};
 use crate::hub::Hub;
+use crate::model::EndpointName;
 use crate::poller::{Fetcher, FetcherError, Poller};
-use crate::store::{EmbeddedStore, Presence, RedisStore, Store, StoreError};
+use crate::store::{EmbeddedStore, Examination, Presence, RedisStore, Shortcoming, Store};
 use crate::telemetry::{Recorder, UPKEEP};
 
 /// How often a replica says that it is there.
@@ -28,6 +30,10 @@ pub const PRESENCE_EVERY: Duration = Duration::from_secs(10);
 
 /// How soon it says so again where the store did not answer.
 const PRESENCE_RETRY: Duration = Duration::from_secs(1);
+
+/// How often the store is examined for what it lacks, and how soon again where it did not answer.
+const EXAMINED_EVERY: Duration = Duration::from_secs(600);
+const EXAMINATION_RETRY: Duration = Duration::from_secs(5);
 
 /// How long clients may take to fetch what they have been sent once the replica leaves: one that
 /// does not read would otherwise take the whole drain time.
@@ -55,7 +61,8 @@ impl Role {
         }
     }
 
-    fn polls(self) -> bool {
+    /// Whether it competes for the lease.
+    pub fn polls(self) -> bool {
         self != Self::Gateway
     }
 
@@ -81,15 +88,21 @@ impl FromStr for Role {
     }
 }
 
+/// Prepares the store that a configuration names; and the clock by which it ends leases. Whether it
+/// answers is not tried.
+pub fn open_store(config: &Config) -> (Arc<dyn Store>, Clock) {
+    match &config.redis {
+        Some(redis) => (Arc::new(RedisStore::new(&config.cluster, redis)), Clock::Boot),
+        None => (Arc::new(EmbeddedStore::new()), Clock::Process),
+    }
+}
+
 /// Why a replica could not run.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The store's address is none.
-    #[error(transparent)]
-    Store(#[from] StoreError),
     /// Polling cannot be set up.
     #[error(transparent)]
     Fetcher(#[from] FetcherError),
@@ -118,16 +131,13 @@ impl App {
     /// When an address cannot be used. A store that does not answer is no error: the replica waits
     /// for it.
     pub async fn new(config: Config, role: Role) -> Result<Self, AppError> {
-        let (store, clock): (Arc<dyn Store>, _) = match &config.redis {
-            Some(redis) => (Arc::new(RedisStore::new(&config.cluster, redis)?), Clock::Boot),
-            None => {
-                tracing::warn!(
-                    "no redis is configured: the embedded store serves this process alone, \
-                     without redundancy; set redis.url to run replicas"
-                );
-                (Arc::new(EmbeddedStore::new()), Clock::Process)
-            }
-        };
+        let (store, clock) = open_store(&config);
+        if config.redis.is_none() {
+            tracing::warn!(
+                "no redis is configured: the embedded store serves this process alone, \
+                 without redundancy; set redis to run replicas"
+            );
+        }
         Self::with_store(config, role, store, clock).await
     }
 
@@ -225,6 +235,14 @@ impl App {
         let mut parts = JoinSet::new();
         self.announce_start();
         parts.spawn(be_present(Arc::clone(&self.store), self.presence(), shutdown.clone()));
+
+        let examining = examine(
+            Arc::clone(&self.store),
+            self.config.endpoints[0].name.clone(),
+            self.role.polls(),
+            shutdown.clone(),
+        );
+        parts.spawn(examining);
 
         let mut election = None;
         if self.role.polls() {
@@ -327,6 +345,41 @@ async fn be_present(store: Arc<dyn Store>, presence: Presence, shutdown: Cancell
         let wait = if announced.is_ok() { PRESENCE_EVERY } else { PRESENCE_RETRY };
         if shutdown.run_until_cancelled(sleep(wait)).await.is_none() {
             store.withdraw_presence(&presence.replica).await.ok();
+            return;
+        }
+    }
+}
+
+/// Warns of what the store lacks, at the start and whenever that changes, as it may with a failover.
+async fn examine(
+    store: Arc<dyn Store>,
+    endpoint: EndpointName,
+    polls: bool,
+    shutdown: CancellationToken,
+) {
+    let mut known = Vec::new();
+    loop {
+        let wait = match store.examine(&endpoint, polls).await {
+            Ok(Examination { shortcomings, .. }) => {
+                for shortcoming in shortcomings.iter().filter(|one| !known.contains(*one)) {
+                    tracing::warn!(
+                        kind = shortcoming.kind(),
+                        "the store falls short: {shortcoming}"
+                    );
+                }
+                for kind in Shortcoming::KINDS {
+                    let lacking = shortcomings.iter().any(|one| one.kind() == kind);
+                    gauge!("pollux_redis_shortcoming", "kind" => kind).set(u8::from(lacking));
+                }
+                known = shortcomings;
+                EXAMINED_EVERY
+            }
+            Err(error) => {
+                tracing::debug!(%error, "cannot examine the store");
+                EXAMINATION_RETRY
+            }
+        };
+        if shutdown.run_until_cancelled(sleep(wait)).await.is_none() {
             return;
         }
     }

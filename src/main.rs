@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use pollux::app::Role;
 use pollux::command::{self, Failure};
-use pollux::config::{Config, Environment};
+use pollux::config::{Config, Environment, Secret};
 use url::Url;
 
 /// Polls HTTP endpoints once, for everybody, through replicas that outlive their leader.
@@ -40,18 +40,49 @@ enum Command {
         #[command(flatten)]
         config: ConfigFile,
     },
+    /// Ask Redis whether it offers what a replica needs; print what it lacks
+    Preflight {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// What the replica does: poller, gateway or all
+        #[arg(long, value_name = "ROLE", default_value_t)]
+        role: Role,
+    },
     /// Show leader, term, replicas, and endpoints with their age
     Status {
-        /// Take the admin address from this configuration file
-        #[arg(long, value_name = "FILE", conflicts_with = "url")]
-        config: Option<PathBuf>,
-        /// The admin address of a replica
-        #[arg(long, value_name = "ADMIN", default_value = "http://127.0.0.1:9090", value_parser = admin_url)]
-        url: Url,
+        #[command(flatten)]
+        replica: AdminAddress,
         /// Print JSON, as GET /v1/cluster of the admin server answers
         #[arg(long)]
         json: bool,
     },
+    /// Ask the leader to hand over to another replica, and wait until it has
+    StepDown {
+        #[command(flatten)]
+        replica: AdminAddress,
+    },
+}
+
+/// Any replica's: each one knows the cluster.
+#[derive(Args)]
+struct AdminAddress {
+    /// Take the admin address, and its token, from this configuration file
+    #[arg(long, value_name = "FILE", conflicts_with = "url")]
+    config: Option<PathBuf>,
+    /// The admin address of a replica; its token, where it wants one, in POLLUX__ADMIN__TOKEN
+    #[arg(long, value_name = "ADMIN", default_value = "http://127.0.0.1:9090", value_parser = admin_url)]
+    url: Url,
+}
+
+impl AdminAddress {
+    fn resolve(self) -> Result<(Url, Option<Secret>), Failure> {
+        let Some(path) = self.config else {
+            let token = std::env::var("POLLUX__ADMIN__TOKEN").ok();
+            return Ok((self.url, token.map(Secret::new)));
+        };
+        let config = ConfigFile { path }.load()?;
+        Ok((command::admin::admin_url(&config)?, config.admin.token))
+    }
 }
 
 #[derive(Args)]
@@ -91,12 +122,16 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Run { config, role } => command::run::run(config.load()?, role),
         Command::Demo { port } => command::demo::run(port),
         Command::Check { config } => command::print(&command::check::report(&config.load()?)),
-        Command::Status { config, url, json } => {
-            let url = match config {
-                Some(path) => command::status::admin_url(&ConfigFile { path }.load()?)?,
-                None => url,
-            };
+        Command::Preflight { config, role } => {
+            command::print(&command::preflight::report(&config.load()?, role)?)
+        }
+        Command::Status { replica, json } => {
+            let (url, _) = replica.resolve()?;
             command::print(&command::status::fetch(&url, json)?)
+        }
+        Command::StepDown { replica } => {
+            let (url, token) = replica.resolve()?;
+            command::print(&command::step_down::hand_over(&url, token.as_ref())?)
         }
     }
 }

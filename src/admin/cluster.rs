@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::AdminState;
 use crate::hub::{EndpointView, Hub};
 use crate::model::{EndpointName, Version};
-use crate::store::{Observation, Presence, StoreError, Survey, TimelineEntry};
+use crate::store::{Observation, Presence, Pulse, StoreError, Survey, TimelineEntry};
 
 /// The answer of `GET /v1/cluster`: the cluster as one replica sees it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -107,7 +107,8 @@ fn last_seen(state: &AdminState) -> Survey {
         state.election.as_ref().map(|election| election.borrow().clone()).unwrap_or_default();
     let now = tokio::time::Instant::now();
     let held_for = view.held_until.and_then(|until| until.checked_duration_since(now));
-    let observation = Observation { held_for, record: view.record, run_id: String::new() };
+    let observation =
+        Observation { held_for, record: view.record, run_id: String::new(), pulse: Pulse::Unknown };
     Survey { now: 0, observation, replicas: Vec::new(), timeline: Vec::new() }
 }
 

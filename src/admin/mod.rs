@@ -4,16 +4,18 @@
 
 mod cluster;
 mod probes;
+mod step_down;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::http::{StatusCode, Uri};
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use cluster::{ClusterReport, EndpointReport, LeaderReport, StoreReport};
+pub use step_down::StepDownRequested;
 
 use crate::config::Config;
 use crate::election::View;
@@ -46,6 +48,7 @@ pub fn router(state: AdminState) -> Router {
         .route("/readyz", get(probes::ready))
         .route("/metrics", get(probes::metrics))
         .route("/v1/cluster", get(cluster::show))
+        .route("/v1/step-down", post(step_down::ask))
         .fallback(no_such_path)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(state)
@@ -53,6 +56,8 @@ pub fn router(state: AdminState) -> Router {
 
 async fn no_such_path(uri: Uri) -> Problem {
     let path = uri.path();
-    let detail = format!("there is nothing at {path}: see /livez, /readyz, /metrics, /v1/cluster");
+    let detail = format!(
+        "there is nothing at {path}: see /livez, /readyz, /metrics, /v1/cluster, /v1/step-down"
+    );
     Problem::new(StatusCode::NOT_FOUND, detail)
 }

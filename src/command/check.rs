@@ -33,8 +33,8 @@ impl Costs {
     /// Reckons the costs of a cluster of `replicas` pollers.
     ///
     /// Per leader: a renewal each retry period and a beat; and, for `redis_commands_busy`, one
-    /// publication per poll. Per standby: a look at the lease shortly before each of its ends. Per
-    /// replica: its presence each ten seconds. Gateways add nothing but their subscription.
+    /// publication per poll. Per standby: a crash probe; without probing, a look at the lease
+    /// shortly before each of its ends. Per replica: its presence each ten seconds. Gateways add nothing but their subscription.
     /// Retries, takeovers and redirects are left out. The embedded store costs no commands.
     pub fn of(config: &Config, replicas: u32) -> Self {
         let polls = config.endpoints.iter().map(|endpoint| per_hour(endpoint.every)).sum();
@@ -49,7 +49,8 @@ impl Costs {
         let leader = per_hour(lease.retry_period) + per_hour(BEAT);
         // What is left of the lease when a standby looks is its duration, or up to a retry period
         // less.
-        let standby = per_hour(lease.duration - lease.retry_period);
+        let look = lease.crash_probe.unwrap_or(lease.duration - lease.retry_period);
+        let standby = per_hour(look);
         let standbys = f64::from(replicas.saturating_sub(1));
         let idle = leader + standbys * standby + f64::from(replicas) * per_hour(PRESENCE_EVERY);
         Self {
@@ -73,7 +74,7 @@ pub fn report(config: &Config) -> String {
 
 fn overview(config: &Config) -> String {
     let store = match &config.redis {
-        Some(redis) => format!("Redis, {}, timeout {}", redis.url, format_duration(redis.timeout)),
+        Some(redis) => format!("Redis, {redis}, timeout {}", format_duration(redis.timeout)),
         None => "embedded store: one process, no redundancy".to_owned(),
     };
     let history = match config.history {
@@ -103,6 +104,8 @@ fn overview(config: &Config) -> String {
 
 fn lease(lease: &LeaseConfig) -> String {
     let takeover = format_duration(lease.duration + TAKEOVER);
+    let probing = "a standby asks this often whether the leader has crashed".to_owned();
+    let off = "off: a crashed leader is replaced when its lease ends".to_owned();
     let row = |name: &str, duration, meaning: String| {
         vec![name.to_owned(), format_duration(duration), meaning]
     };
@@ -112,14 +115,18 @@ fn lease(lease: &LeaseConfig) -> String {
             row(
                 "duration",
                 lease.duration,
-                format!("a leader lost without release is replaced within {takeover}"),
+                format!("a leader lost with its machine is replaced within {takeover}"),
             ),
             row(
                 "renew_deadline",
                 lease.renew_deadline,
-                "a leader that cannot renew stops after this".to_owned(),
+                "a leader stops when it has tried to renew for this long".to_owned(),
             ),
             row("retry_period", lease.retry_period, "the leader renews this often".to_owned()),
+            match lease.crash_probe {
+                None => vec!["crash_probe".to_owned(), "0s".to_owned(), off],
+                Some(every) => row("crash_probe", every, probing),
+            },
         ],
     )
 }
@@ -193,7 +200,7 @@ endpoints:
         let yaml = format!("{EMBEDDED}redis: {{url: 'redis://me:hunter2@localhost'}}\n");
         let expected = "\
 cluster  c
-store    Redis, redis://localhost, timeout 500ms
+store    Redis, redis://localhost:6379/0, timeout 500ms
 replica  r
 address  http://127.0.0.1:9090
 gateway  0.0.0.0:8080, at most 10,000 streams
@@ -202,9 +209,10 @@ history  none
 drain    20s
 
 lease
-duration        6s  a leader lost without release is replaced within 6s100ms
-renew_deadline  4s  a leader that cannot renew stops after this
-retry_period    1s  the leader renews this often
+duration        6s     a leader lost with its machine is replaced within 6s100ms
+renew_deadline  4s     a leader stops when it has tried to renew for this long
+retry_period    1s     the leader renews this often
+crash_probe     100ms  a standby asks this often whether the leader has crashed
 
 endpoint  every  timeout  stale after  url
 prices    2s     2s       6s           http://localhost:9000/prices?…
@@ -212,8 +220,8 @@ a         1h     3s       3h           https://example.com/
 
 cost of 3 replicas                  per hour  per 30 days
 backend requests                    1,801     1,296,720
-Redis commands, nothing changes     10,120    7,286,400
-Redis commands, every poll changes  11,921    8,583,120
+Redis commands, nothing changes     80,680    58,089,600
+Redis commands, every poll changes  82,481    59,386,320
 ";
         assert_eq!(report(&config(&yaml)), expected);
     }

@@ -1,9 +1,12 @@
 //! What the command line does, a module for each command.
 
+pub mod admin;
 pub mod check;
 pub mod demo;
+pub mod preflight;
 pub mod run;
 pub mod status;
+pub mod step_down;
 mod table;
 
 use std::io::{self, Write as _};

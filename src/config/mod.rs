@@ -13,6 +13,7 @@ mod reader;
 mod redis;
 mod secrets;
 mod settings;
+mod tls;
 mod types;
 mod values;
 mod yaml;
@@ -21,9 +22,10 @@ use std::path::Path;
 
 pub use environment::Environment;
 pub use errors::ConfigErrors;
+pub use tls::{TlsConfig, TlsFileError, TlsFiles, TlsIdentity};
 pub use types::{
     AdminConfig, Config, EndpointConfig, Expectation, GatewayConfig, LeaseConfig, RedisConfig,
-    Secret,
+    RedisPlace, Secret, ServerAddress,
 };
 pub use values::format_duration;
 

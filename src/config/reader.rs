@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -198,6 +198,13 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A file's name; relative ones start at the configuration's directory.
+    pub(super) fn file(&mut self, setting: &Setting<'_>) -> Option<PathBuf> {
+        let directory = self.directory;
+        let join = |text: &str| (!text.is_empty()).then(|| directory.join(text));
+        self.value(setting, "a file's path", join)
+    }
+
     /// A text that `parse` makes something of.
     pub(super) fn value<T>(
         &mut self,
@@ -215,15 +222,33 @@ impl<'a> Reader<'a> {
 
     /// A duration above zero.
     pub(super) fn duration(&mut self, setting: &Setting<'_>) -> Option<Duration> {
-        let duration = self.value(setting, DURATION, values::duration)?;
+        let duration = self.bounded_duration(setting, values::duration)?;
         if duration.is_zero() {
             self.mismatch(setting, "a duration above zero", "0s");
-        } else if duration > LONGEST {
-            self.mismatch(setting, "a duration of at most 8760h", "a longer one");
-        } else {
-            return Some(duration);
+            return None;
         }
-        None
+        Some(duration)
+    }
+
+    /// A duration; `None` within for `0s` or `0`, which switches something off.
+    pub(super) fn duration_or_off(&mut self, setting: &Setting<'_>) -> Option<Option<Duration>> {
+        let parse =
+            |text: &str| if text == "0" { Some(Duration::ZERO) } else { values::duration(text) };
+        let duration = self.bounded_duration(setting, parse)?;
+        Some(Some(duration).filter(|duration| !duration.is_zero()))
+    }
+
+    fn bounded_duration(
+        &mut self,
+        setting: &Setting<'_>,
+        parse: impl FnOnce(&str) -> Option<Duration>,
+    ) -> Option<Duration> {
+        let duration = self.value(setting, DURATION, parse)?;
+        if duration > LONGEST {
+            self.mismatch(setting, "a duration of at most 8760h", "a longer one");
+            return None;
+        }
+        Some(duration)
     }
 }
 

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::errors::Position;
 use super::reader::{Reader, Section, Setting, Trail};
-use super::types::{AdminConfig, Config, GatewayConfig, LeaseConfig};
+use super::types::{AdminConfig, Config, GatewayConfig, LeaseConfig, Secret};
 use super::values::{format_duration, http_url, whole_number};
 use super::yaml::Node;
 use super::{endpoints, redis};
@@ -28,6 +28,12 @@ const SETTINGS: [&str; 11] = [
 
 /// The shortest retry period: more than a hundred renewals a second would serve nobody.
 const SHORTEST_RETRY_PERIOD: Duration = Duration::from_millis(10);
+
+/// The shortest crash probe: confirming what it found takes longer than this anyway.
+const SHORTEST_CRASH_PROBE: Duration = Duration::from_millis(10);
+
+/// What a token is expected to be.
+const TOKEN: &str = "at least 8 letters, digits or signs of ASCII";
 
 /// The longest history: beyond, a stream holds more than a Redis server has memory for.
 const LONGEST_HISTORY: u64 = 1_000_000_000;
@@ -163,7 +169,8 @@ fn default_address(listen: SocketAddr, hostname: &str) -> String {
 }
 
 fn lease(setting: &Setting<'_>, reader: &mut Reader<'_>) -> Option<LeaseConfig> {
-    let section = reader.section(setting, &["duration", "renew_deadline", "retry_period"])?;
+    let known = ["duration", "renew_deadline", "retry_period", "crash_probe"];
+    let section = reader.section(setting, &known)?;
     let mut part = |key, default| match section.get(key) {
         Some(setting) => reader.duration(&setting),
         None => Some(default),
@@ -172,10 +179,15 @@ fn lease(setting: &Setting<'_>, reader: &mut Reader<'_>) -> Option<LeaseConfig> 
     let duration = part("duration", default.duration);
     let renew_deadline = part("renew_deadline", default.renew_deadline);
     let retry_period = part("retry_period", default.retry_period);
+    let crash_probe = match section.get("crash_probe") {
+        Some(setting) => reader.duration_or_off(&setting),
+        None => Some(default.crash_probe),
+    };
     let lease = LeaseConfig {
         duration: duration?,
         renew_deadline: renew_deadline?,
         retry_period: retry_period?,
+        crash_probe: crash_probe?,
     };
     match wrong_with_lease(&lease) {
         None => Some(lease),
@@ -199,6 +211,16 @@ fn wrong_with_lease(lease: &LeaseConfig) -> Option<String> {
     if lease.retry_period < SHORTEST_RETRY_PERIOD {
         let shortest = format_duration(SHORTEST_RETRY_PERIOD);
         return Some(format!("expected a retry_period of at least {shortest}, {shown}"));
+    }
+    if let Some(probe) = lease.crash_probe
+        && !(SHORTEST_CRASH_PROBE..=lease.duration).contains(&probe)
+    {
+        let shortest = format_duration(SHORTEST_CRASH_PROBE);
+        let (longest, probe) = (format_duration(lease.duration), format_duration(probe));
+        return Some(format!(
+            "expected a crash_probe from {shortest} to the duration of {longest}, or 0s for none, \
+             found {probe}"
+        ));
     }
     None
 }
@@ -230,11 +252,26 @@ fn gateway(setting: Option<Setting<'_>>, reader: &mut Reader<'_>) -> Option<Gate
 fn admin(setting: Option<Setting<'_>>, reader: &mut Reader<'_>) -> Option<AdminConfig> {
     let default = SocketAddr::from(([127, 0, 0, 1], 9090));
     let Some(setting) = setting else {
-        return Some(AdminConfig { listen: default });
+        return Some(AdminConfig { listen: default, token: None });
     };
-    let section = reader.section(&setting, &["listen"])?;
-    let listen = listen(&section, default, reader)?;
-    Some(AdminConfig { listen })
+    let section = reader.section(&setting, &["listen", "token"])?;
+    let listen = listen(&section, default, reader);
+    let token = match section.get("token") {
+        Some(setting) => token(&setting, reader).map(Some),
+        None => Some(None),
+    };
+    Some(AdminConfig { listen: listen?, token: token? })
+}
+
+/// A token travels in a header, and must be more than a word that is easy to guess.
+fn token(setting: &Setting<'_>, reader: &mut Reader<'_>) -> Option<Secret> {
+    let text = reader.text(setting, TOKEN)?.text;
+    if text.len() >= 8 && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Some(Secret::new(text));
+    }
+    let message = format!("expected {TOKEN}, found another text, which is not shown");
+    reader.refuse(setting.position, setting.trail, message);
+    None
 }
 
 fn listen(

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::tls::TlsConfig;
 use crate::model::{ClusterName, EndpointName};
 
 /// A configuration that has been checked: every value is in its range, and all fit together.
@@ -35,14 +36,82 @@ pub struct Config {
 /// Where Redis is and how to log in.
 #[derive(Clone, Debug)]
 pub struct RedisConfig {
-    /// `redis://` or `rediss://` (TLS), without credentials.
-    pub url: Url,
+    /// Where it is.
+    pub place: RedisPlace,
     /// The ACL user.
     pub username: Option<String>,
     /// Its password.
     pub password: Option<Secret>,
+    /// How connections are encrypted, those to Sentinel too; `None`: they are not.
+    pub tls: Option<TlsConfig>,
     /// How long to wait for a connection or an answer.
     pub timeout: Duration,
+}
+
+/// Where the one server is that holds a cluster's keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedisPlace {
+    /// At a known address.
+    Server {
+        /// The server's address.
+        address: ServerAddress,
+        /// The number of the database.
+        database: u32,
+    },
+    /// Where Sentinel says that the master is.
+    Sentinel {
+        /// The name under which Sentinel watches it.
+        master: String,
+        /// The sentinels to ask; at least one.
+        nodes: Vec<ServerAddress>,
+    },
+    /// At the owner of the keys' slot in a Redis Cluster.
+    Cluster {
+        /// The servers to ask for it; at least one.
+        nodes: Vec<ServerAddress>,
+    },
+}
+
+/// A host and port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerAddress {
+    /// A name or an IP address, IPv6 without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl fmt::Display for ServerAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        match host.contains(':') {
+            true => write!(formatter, "[{host}]:{port}"),
+            false => write!(formatter, "{host}:{port}"),
+        }
+    }
+}
+
+/// For people: where it is, without credentials.
+impl fmt::Display for RedisConfig {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let listed = |nodes: &[ServerAddress]| {
+            let nodes: Vec<String> = nodes.iter().map(ServerAddress::to_string).collect();
+            nodes.join(", ")
+        };
+        let with_tls = if self.tls.is_some() { " over TLS" } else { "" };
+        match &self.place {
+            RedisPlace::Server { address, database } => {
+                let scheme = if self.tls.is_some() { "rediss" } else { "redis" };
+                write!(formatter, "{scheme}://{address}/{database}")
+            }
+            RedisPlace::Sentinel { master, nodes } => {
+                write!(formatter, "master {master} of Sentinel at {}{with_tls}", listed(nodes))
+            }
+            RedisPlace::Cluster { nodes } => {
+                write!(formatter, "Cluster at {}{with_tls}", listed(nodes))
+            }
+        }
+    }
 }
 
 /// The lease's timings, in the words of Kubernetes' client-go: `retry_period < renew_deadline <
@@ -51,19 +120,33 @@ pub struct RedisConfig {
 pub struct LeaseConfig {
     /// How long the lease lasts when nobody renews it.
     pub duration: Duration,
-    /// How long a leader goes on without a successful renewal.
+    /// For how long a leader tries again to renew before it stops.
     pub renew_deadline: Duration,
     /// How often the leader renews.
     pub retry_period: Duration,
+    /// How often a standby asks whether the leader still lives; `None`: never.
+    pub crash_probe: Option<Duration>,
 }
 
-/// A lost machine is replaced after six seconds, and a stall of Redis below four costs nothing.
+impl LeaseConfig {
+    /// How long after it sent a renewal that succeeded a leader goes on without another: until the
+    /// next one, a retry period later, has been tried for the renew deadline. Never so long that the
+    /// lease might have ended: half of what is between the deadline and the duration is left.
+    pub fn confirmed_for(&self) -> Duration {
+        let latest = (self.renew_deadline + self.duration) / 2;
+        (self.retry_period + self.renew_deadline).min(latest)
+    }
+}
+
+/// A crash is seen at once, a lost machine is replaced after six seconds, and a stall of Redis below
+/// four costs nothing.
 impl Default for LeaseConfig {
     fn default() -> Self {
         Self {
             duration: Duration::from_secs(6),
             renew_deadline: Duration::from_secs(4),
             retry_period: Duration::from_secs(1),
+            crash_probe: Some(Duration::from_millis(100)),
         }
     }
 }
@@ -145,6 +228,9 @@ pub struct GatewayConfig {
 pub struct AdminConfig {
     /// Where it listens.
     pub listen: SocketAddr,
+    /// What a request that changes something must carry as its bearer token; `None`: such requests
+    /// are taken from this machine alone.
+    pub token: Option<Secret>,
 }
 
 /// A value that is never shown.
@@ -155,6 +241,13 @@ impl Secret {
     /// Wraps a value.
     pub fn new(value: String) -> Self {
         Self(value)
+    }
+
+    /// Whether `text` is the value, in a time that does not tell how much of it is right.
+    pub fn is(&self, text: &str) -> bool {
+        let (value, text) = (self.0.as_bytes(), text.as_bytes());
+        let differing = value.iter().zip(text).fold(0, |all, (one, other)| all | (one ^ other));
+        value.len() == text.len() && differing == 0
     }
 
     /// The value, for the request or connection it is meant for.

@@ -23,6 +23,7 @@ pub(super) const LEASE: LeaseConfig = LeaseConfig {
     duration: Duration::from_secs(2),
     renew_deadline: Duration::from_millis(1500),
     retry_period: Duration::from_millis(500),
+    crash_probe: Some(Duration::from_millis(100)),
 };
 
 /// Room for all simulated readers and for pages beside them.
@@ -74,7 +75,7 @@ pub(super) fn config(
         history: 0,
         endpoints,
         gateway: GatewayConfig { listen, max_streams: MOST_STREAMS },
-        admin: AdminConfig { listen: ANY_PORT },
+        admin: AdminConfig { token: None, listen: ANY_PORT },
         drain: DRAIN,
     })
 }

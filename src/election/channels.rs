@@ -1,10 +1,9 @@
-//! The elector's two subscriptions, each with its own loop that brings it back.
+//! The elector's subscriptions, each with its own loop that brings it back.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
-use uuid::Uuid;
 
 use crate::backoff::Backoff;
 use crate::model::Announcement;
@@ -100,33 +99,5 @@ impl Announcements {
                 Err(error) => tracing::debug!(%error, "announcement not understood"),
             }
         }
-    }
-}
-
-/// The channel that only this replica subscribes to, by which others see that it lives.
-pub(super) struct Liveness {
-    id: Uuid,
-    subscription: Lasting,
-}
-
-impl Liveness {
-    /// Prepares a fresh channel.
-    pub(super) fn new(store: Arc<dyn Store>) -> Self {
-        let id = Uuid::new_v4();
-        Self { id, subscription: Lasting::new(store, Channel::Alive(id)) }
-    }
-
-    pub(super) fn id(&self) -> Uuid {
-        self.id
-    }
-
-    /// Waits until the channel is subscribed to.
-    pub(super) async fn open(&mut self) {
-        self.subscription.open().await;
-    }
-
-    /// Waits until the open channel is lost. Whatever is published there means nothing.
-    pub(super) async fn lost(&mut self) {
-        while self.subscription.next().await.is_some() {}
     }
 }

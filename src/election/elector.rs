@@ -4,24 +4,24 @@ use std::time::Duration;
 use metrics::histogram;
 use tokio::select;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::channels::{Announcements, Heard, Liveness};
+use super::channels::Announcements;
 use super::keeper::{End, Keeper, report};
 use super::leadership::{Leadership, Refutation};
+use super::liveness::Liveness;
+use super::standby::Taken;
 use super::view::{Observer, View};
 use crate::backoff::Backoff;
 use crate::clock::{Clock, Moment};
 use crate::config::LeaseConfig;
-use crate::model::{Announcement, Record};
-use crate::store::{Cause, Claim, ClaimRequest, LeaseValue, Observation, Store};
+use crate::model::Record;
+use crate::store::{Cause, Claim, ClaimRequest, LeaseValue, Store};
 
 /// How long a leadership that is over may still try to publish what it has. The store refuses it
 /// if another has claimed meanwhile, and says so.
-const FAREWELL: Duration = Duration::from_millis(500);
-/// A lease ends a little after its `PTTL`, which is rounded to milliseconds.
-const ROUNDING: Duration = Duration::from_millis(1);
+pub(super) const FAREWELL: Duration = Duration::from_millis(500);
 
 /// What a replica does while it leads.
 pub trait Duties: Send {
@@ -41,28 +41,23 @@ pub struct Identity {
 
 /// Runs the state machine of one replica: standby ⇄ leading.
 pub struct Elector<D> {
-    store: Arc<dyn Store>,
-    clock: Clock,
-    lease: LeaseConfig,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: Clock,
+    pub(super) lease: LeaseConfig,
     identity: Identity,
     duties: D,
-    announcements: Announcements,
-    liveness: Liveness,
-    observer: Observer,
+    pub(super) announcements: Announcements,
+    pub(super) liveness: Liveness,
+    pub(super) observer: Observer,
     /// The run id of the server that last answered; empty before the first that could be read.
-    server: String,
+    pub(super) server: String,
+    /// The term whose leader crashed last, as far as this replica knows.
+    pub(super) crashed: Option<u64>,
+    /// When the present leader, or the last one, was last seen to live.
+    pub(super) last_pulse: Option<Instant>,
     /// Paces the tries for the lease, as long as none of them lasts.
-    tries: Backoff,
-    shutdown: CancellationToken,
-}
-
-/// A lease that was free and has been taken.
-struct Taken {
-    lease: LeaseValue,
-    /// When the request was sent.
-    sent: Moment,
-    /// Since when nobody had led, as far as this replica saw.
-    leaderless_since: Option<Instant>,
+    pub(super) tries: Backoff,
+    pub(super) shutdown: CancellationToken,
 }
 
 impl<D: Duties> Elector<D> {
@@ -80,6 +75,8 @@ impl<D: Duties> Elector<D> {
             liveness: Liveness::new(Arc::clone(&store)),
             observer: Observer::new(),
             server: String::new(),
+            crashed: None,
+            last_pulse: None,
             tries: Backoff::up_to(lease.retry_period),
             store,
             clock,
@@ -99,123 +96,29 @@ impl<D: Duties> Elector<D> {
     pub async fn run(mut self) {
         let mut led_until = None;
         while let Some(taken) = self.stand_by(led_until).await {
-            self.serve(taken).await;
+            let end = self.serve(taken).await;
             led_until = Some(Instant::now());
             // A fresh one for the next time: whoever sees this one gone need not wait for the lease.
             self.liveness = Liveness::new(Arc::clone(&self.store));
-        }
-    }
-
-    /// Waits for a free lease and takes it. `led_until`: when this replica led last. `None`: the
-    /// replica shuts down.
-    async fn stand_by(&mut self, led_until: Option<Instant>) -> Option<Taken> {
-        let shutdown = self.shutdown.clone();
-        select! {
-            biased;
-            () = shutdown.cancelled() => None,
-            taken = self.contend(led_until) => Some(taken),
-        }
-    }
-
-    /// Tries for the lease whenever it may be free, until it is taken.
-    async fn contend(&mut self, led_until: Option<Instant>) -> Taken {
-        let mut leaderless_since = led_until;
-        loop {
-            let observation = self.observe().await;
-            let replaced = self.is_replaced(observation.run_id);
-            if let Some(held_for) = observation.held_for {
-                self.tries.reset();
-                leaderless_since = self.wait_for_end(held_for).await;
-                continue;
-            }
-            let given_back = |record: &Record| record.lease.is_empty();
-            if replaced && !observation.record.as_ref().is_some_and(given_back) {
-                self.leave_first_try_to_its_holder().await;
-            }
-            sleep(self.tries.wait()).await;
-            // A lease without a liveness channel still counts, so do not wait for it for long.
-            timeout(FAREWELL, self.liveness.open()).await.ok();
-            let sent = self.clock.now();
-            if let Some(lease) = self.store.acquire().await {
-                return Taken { lease, sent, leaderless_since };
+            if end == Some(End::Released) {
+                self.let_others_go_first().await;
             }
         }
     }
 
-    /// Asks the store who leads, until it answers.
-    async fn observe(&mut self) -> Observation {
-        let mut backoff = Backoff::up_to(self.lease.retry_period);
-        loop {
-            match self.store.observe().await {
-                Ok(observation) => {
-                    self.observer.observed(&observation);
-                    return observation;
-                }
-                Err(error) => {
-                    self.observer.failed("ask the store who leads", &error);
-                    sleep(backoff.wait()).await;
-                }
-            }
-        }
-    }
-
-    /// Waits until a held lease should have ended, or something was announced; since when nobody
-    /// leads, if so: since the release, or the last sign of a leader that let its lease end.
-    async fn wait_for_end(&mut self, held_for: Duration) -> Option<Instant> {
-        let end = Instant::now() + held_for;
-        select! {
-            biased;
-            () = sleep_until(end + ROUNDING) => end.checked_sub(self.lease.duration).or(Some(end)),
-            heard = self.hear() => {
-                matches!(heard, Heard::Announcement(Announcement::Released { .. }))
-                    .then(Instant::now)
-            }
-        }
-    }
-
-    /// Waits for something to be heard, and notes the term that it tells.
-    async fn hear(&mut self) -> Heard {
-        let heard = self.announcements.next().await;
-        if let Heard::Announcement(Announcement::Claimed { term, .. }) = &heard {
-            self.observer.saw_term(*term);
-        }
-        heard
-    }
-
-    /// Whether another server answers than the last time; where one cannot tell, it does not.
-    fn is_replaced(&mut self, run_id: String) -> bool {
-        if run_id.is_empty() || run_id == self.server {
-            return false;
-        }
-        !std::mem::replace(&mut self.server, run_id).is_empty()
-    }
-
-    /// On another server, which may have lost the lease, gives its holder the time of two
-    /// renewals to claim again: the leader needs not change.
-    async fn leave_first_try_to_its_holder(&mut self) {
-        tracing::info!("the store was replaced or restarted: waiting for its leader to claim");
-        let until = Instant::now() + self.lease.retry_period * 2;
-        while let Ok(heard) = timeout_at(until, self.hear()).await {
-            if matches!(heard, Heard::Announcement(_)) {
-                return;
-            }
-        }
-    }
-
-    /// Claims the taken lease and leads, term after term if the store is replaced meanwhile.
-    async fn serve(&mut self, taken: Taken) {
+    /// Claims the taken lease and leads, term after term if the store is replaced meanwhile; how
+    /// the last of them ended. `None`: nothing was claimed.
+    async fn serve(&mut self, taken: Taken) -> Option<End> {
         let gap = taken.leaderless_since.map(|since| since.elapsed());
         let mut deadline = taken.sent.after(self.lease.renew_deadline);
         let mut reinstate = false;
         loop {
-            let Some((claim, sent)) = self.claim(&taken.lease, gap, reinstate, deadline).await
-            else {
-                return;
-            };
-            let confirmed_until = sent.after(self.lease.renew_deadline);
+            let (claim, sent) = self.claim(&taken.lease, gap, reinstate, deadline).await?;
+            let confirmed_until = sent.after(self.lease.confirmed_for());
             let leadership = Leadership::new(claim, self.clock, confirmed_until);
-            if self.lead(&leadership).await != End::OtherServer {
-                return;
+            let end = self.lead(&leadership).await;
+            if end != End::OtherServer {
+                return Some(end);
             }
             (reinstate, deadline) = (true, leadership.deadline());
             sleep(self.tries.wait()).await;
@@ -239,6 +142,7 @@ impl<D: Duties> Elector<D> {
             replica: self.identity.replica.clone(),
             address: self.identity.address.clone(),
             gap: gap.unwrap_or_default(),
+            crashed: self.crashed,
             reinstate,
         };
         // A claim that is answered can be given back; any other must run out.
@@ -290,7 +194,7 @@ impl<D: Duties> Elector<D> {
     fn begin(&mut self, claim: &Claim, gap: Option<Duration>) {
         let (term, cause) = (claim.term, claim.cause.as_str());
         tracing::info!(term, cause, ?gap, replica = self.identity.replica, "leading");
-        if let (Cause::Released | Cause::Expired, Some(gap)) = (claim.cause, gap) {
+        if let (Cause::Released | Cause::Crashed | Cause::Expired, Some(gap)) = (claim.cause, gap) {
             histogram!("pollux_takeover_seconds", "cause" => cause).record(gap);
         }
         self.server.clone_from(&claim.run_id);
@@ -313,13 +217,8 @@ impl<D: Duties> Elector<D> {
     async fn lead(&mut self, leadership: &Leadership) -> End {
         let began = Instant::now();
         let end = {
-            let keeper = Keeper {
-                store: &*self.store,
-                clock: self.clock,
-                lease: self.lease,
-                leadership,
-                observer: &self.observer,
-            };
+            let keeper =
+                Keeper::new(&*self.store, self.clock, self.lease, leadership, &self.observer);
             let keeping = keeper.keep(&mut self.announcements, &mut self.liveness, &self.shutdown);
             let mut performing = std::pin::pin!(self.duties.perform(leadership));
             let end = select! {

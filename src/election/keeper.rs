@@ -5,9 +5,11 @@ use tokio::select;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use super::channels::{Announcements, Heard, Liveness};
+use super::channels::{Announcements, Heard};
 use super::leadership::{Leadership, Refutation};
+use super::liveness::{Liveness, Pulses, stay_alive};
 use super::view::Observer;
 use crate::backoff::Backoff;
 use crate::clock::Clock;
@@ -48,14 +50,28 @@ impl End {
 
 /// Keeps a claimed lease: renews it, listens, and says when it is over.
 pub(super) struct Keeper<'a> {
-    pub(super) store: &'a dyn Store,
-    pub(super) clock: Clock,
-    pub(super) lease: LeaseConfig,
-    pub(super) leadership: &'a Leadership,
-    pub(super) observer: &'a Observer,
+    store: &'a dyn Store,
+    clock: Clock,
+    lease: LeaseConfig,
+    leadership: &'a Leadership,
+    observer: &'a Observer,
+    /// Asks for a renewal at once.
+    at_once: Notify,
+    pulses: Pulses,
 }
 
-impl Keeper<'_> {
+impl<'a> Keeper<'a> {
+    pub(super) fn new(
+        store: &'a dyn Store,
+        clock: Clock,
+        lease: LeaseConfig,
+        leadership: &'a Leadership,
+        observer: &'a Observer,
+    ) -> Self {
+        let (at_once, pulses) = (Notify::new(), Pulses::new(lease.retry_period));
+        Self { store, clock, lease, leadership, observer, at_once, pulses }
+    }
+
     /// Keeps the lease until it is over, for whatever reason but a release.
     pub(super) async fn keep(
         self,
@@ -63,10 +79,7 @@ impl Keeper<'_> {
         liveness: &mut Liveness,
         shutdown: &CancellationToken,
     ) -> End {
-        let Self { store, clock, lease, leadership, observer } = self;
-        let at_once = Notify::new();
-        let alive = liveness.id();
-        let renewing = renew(store, clock, lease, leadership, observer, alive, &at_once);
+        let (leadership, alive) = (self.leadership, liveness.id());
         select! {
             biased;
             () = leadership.expired() => End::Deadline,
@@ -74,36 +87,36 @@ impl Keeper<'_> {
                 Refutation::Fenced => End::Fenced,
                 Refutation::OtherServer => End::OtherServer,
             },
-            end = renewing => end,
-            () = listen(store, leadership, observer, announcements, &at_once) => End::Fenced,
-            () = stay_alive(leadership, liveness, &at_once) => End::Lost,
+            end = self.renew(alive) => end,
+            () = self.listen(announcements) => End::Fenced,
+            () = stay_alive(leadership, liveness, &self.at_once, &self.pulses) => End::Lost,
             () = wind_down_on(leadership, shutdown) => End::Released,
         }
     }
-}
 
-/// Renews every retry period, and at once when asked to.
-async fn renew(
-    store: &dyn Store,
-    clock: Clock,
-    lease: LeaseConfig,
-    leadership: &Leadership,
-    observer: &Observer,
-    alive: uuid::Uuid,
-    at_once: &Notify,
-) -> End {
-    let mut backoff = Backoff::up_to(lease.retry_period);
-    let mut last = Instant::now();
-    loop {
-        select! {
-            biased;
-            () = sleep_until(last + lease.retry_period) => {}
-            () = at_once.notified() => {}
-        }
-        last = Instant::now();
+    /// Renews every retry period, and at once when asked to, until the lease is not held.
+    async fn renew(&self, alive: Uuid) -> End {
+        let mut last = Instant::now();
         loop {
-            let (sent, started) = (clock.now(), Instant::now());
-            let answer = store.renew(leadership.claim(), alive).await;
+            select! {
+                biased;
+                () = sleep_until(last + self.lease.retry_period) => {}
+                () = self.at_once.notified() => {}
+            }
+            last = Instant::now();
+            if let Some(end) = self.renew_once(alive).await {
+                return end;
+            }
+        }
+    }
+
+    /// Renews, trying again as long as the answer is unknown; how the leadership ends, if it does.
+    async fn renew_once(&self, alive: Uuid) -> Option<End> {
+        let leadership = self.leadership;
+        let mut backoff = Backoff::up_to(self.lease.retry_period);
+        loop {
+            let (sent, started) = (self.clock.now(), Instant::now());
+            let answer = self.store.renew(leadership.claim(), alive).await;
             let result = match &answer {
                 Ok(Renewal::Held { .. }) => "held",
                 Ok(Renewal::Lost | Renewal::OtherServer) => "lost",
@@ -112,20 +125,56 @@ async fn renew(
             histogram!("pollux_lease_renew_seconds", "result" => result).record(started.elapsed());
             match answer {
                 Ok(Renewal::Held { now }) => {
-                    leadership.confirm(sent, lease.renew_deadline, now);
-                    observer.held_until(started + lease.duration);
+                    leadership.confirm(sent, self.lease.confirmed_for(), now);
+                    self.observer.held_until(started + self.lease.duration);
+                    self.pulses.expect_one(started);
                     if backoff.reset() {
                         tracing::info!(term = leadership.term(), "lease renewed again");
                     }
-                    break;
+                    return None;
                 }
-                Ok(Renewal::Lost) => return End::Lost,
-                Ok(Renewal::OtherServer) => return End::OtherServer,
+                Ok(Renewal::Lost) => return Some(End::Lost),
+                Ok(Renewal::OtherServer) => return Some(End::OtherServer),
                 Err(error) => {
-                    observer.failed("renew the lease", &error);
-                    let left = leadership.deadline().since(clock.now());
+                    self.observer.failed("renew the lease", &error);
+                    let left = leadership.deadline().since(self.clock.now());
                     sleep(before_deadline(backoff.wait(), left)).await;
                 }
+            }
+        }
+    }
+
+    /// Hears what is announced; ends when another claim is in the record.
+    async fn listen(&self, announcements: &mut Announcements) {
+        let (leadership, at_once) = (self.leadership, &self.at_once);
+        loop {
+            let announcement = match announcements.next().await {
+                Heard::Announcement(announcement) => announcement,
+                // The connection was gone, and so perhaps was the server.
+                Heard::Subscribed => {
+                    at_once.notify_one();
+                    continue;
+                }
+            };
+            match announcement {
+                Announcement::Claimed { term, .. } if term > leadership.term() => {
+                    self.observer.saw_term(term);
+                    match self.store.observe().await {
+                        Ok(observation) if is_superseded(leadership, &observation) => return,
+                        Ok(_) => {}
+                        // The record cannot be read: whether the lease is still held decides.
+                        Err(_) => at_once.notify_one(),
+                    }
+                }
+                Announcement::StepDown { term } if term == leadership.term() => {
+                    tracing::info!(term, "stepping down, as asked");
+                    leadership.wind_down();
+                }
+                // The report of its death is wrong, but the lease is gone: a renewal finds out.
+                Announcement::Reaped { term, .. } if term == leadership.term() => {
+                    at_once.notify_one();
+                }
+                _ => {}
             }
         }
     }
@@ -137,48 +186,10 @@ fn before_deadline(wait: Duration, left: Duration) -> Duration {
     wait.min((left / 2).max(SHORTEST_WAIT))
 }
 
-/// Ends when another claim is in the record.
-async fn listen(
-    store: &dyn Store,
-    leadership: &Leadership,
-    observer: &Observer,
-    announcements: &mut Announcements,
-    at_once: &Notify,
-) {
-    loop {
-        match announcements.next().await {
-            Heard::Announcement(Announcement::Claimed { term, .. }) if term > leadership.term() => {
-                observer.saw_term(term);
-                match store.observe().await {
-                    Ok(observation) if is_superseded(leadership, &observation) => return,
-                    Ok(_) => {}
-                    // The record cannot be read: whether the lease is still held decides.
-                    Err(_) => at_once.notify_one(),
-                }
-            }
-            Heard::Announcement(_) => {}
-            // The connection was gone, and so perhaps was the server.
-            Heard::Subscribed => at_once.notify_one(),
-        }
-    }
-}
-
 /// Whether the record confirms that another has claimed.
 fn is_superseded(leadership: &Leadership, observation: &Observation) -> bool {
     let record = observation.record.as_ref();
     record.is_some_and(|record| record.term > leadership.term())
-}
-
-/// Brings the liveness channel back whenever it is lost; lets nothing start until a renewal has
-/// told that the lease is still held. Never ends.
-async fn stay_alive(leadership: &Leadership, liveness: &mut Liveness, at_once: &Notify) {
-    loop {
-        liveness.open().await;
-        liveness.lost().await;
-        tracing::debug!(term = leadership.term(), "liveness connection lost");
-        leadership.doubt();
-        at_once.notify_one();
-    }
 }
 
 /// Winds the leadership down once the replica shuts down, and then lets it: never ends.

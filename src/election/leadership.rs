@@ -126,10 +126,10 @@ impl Leadership {
     }
 
     /// Notes a renewal that was sent at `sent` and answered `store_ms`.
-    pub(super) fn confirm(&self, sent: Moment, renew_deadline: Duration, store_ms: u64) {
+    pub(super) fn confirm(&self, sent: Moment, confirmed_for: Duration, store_ms: u64) {
         *self.store_time.lock() = StoreTime { ms: store_ms, at: Instant::now() };
         self.standing.send_modify(|standing| {
-            standing.deadline = sent.after(renew_deadline);
+            standing.deadline = sent.after(confirmed_for);
             standing.doubted = standing.doubted.filter(|doubted| sent < *doubted);
         });
     }

@@ -8,6 +8,9 @@ mod channels;
 mod elector;
 mod keeper;
 mod leadership;
+mod liveness;
+mod probe;
+mod standby;
 mod view;
 
 #[cfg(test)]

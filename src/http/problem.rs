@@ -11,6 +11,7 @@ pub(crate) struct Problem {
     status: StatusCode,
     detail: String,
     retry_after: Option<Duration>,
+    challenge: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -24,12 +25,17 @@ struct Document<'a> {
 impl Problem {
     /// A problem that stays until the request is changed.
     pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), retry_after: None }
+        Self { status, detail: detail.into(), retry_after: None, challenge: None }
     }
 
     /// A problem that may be over after some time, told in whole seconds, at least one.
     pub(crate) fn retry_after(self, wait: Duration) -> Self {
         Self { retry_after: Some(wait), ..self }
+    }
+
+    /// A problem that is over once the request is authenticated in this way.
+    pub(crate) fn challenge(self, scheme: &'static str) -> Self {
+        Self { challenge: Some(scheme), ..self }
     }
 
     /// What is wrong with the request itself.
@@ -51,6 +57,10 @@ impl IntoResponse for Problem {
         let unstored = HeaderValue::from_static("no-store");
         let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, unstored)];
         let mut response = (self.status, headers, body).into_response();
+        if let Some(scheme) = self.challenge {
+            let scheme = HeaderValue::from_static(scheme);
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
         if let Some(wait) = self.retry_after {
             let seconds = wait.as_secs_f64().ceil().max(1.0) as u64;
             let value = HeaderValue::from(seconds);

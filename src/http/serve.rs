@@ -3,7 +3,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -74,8 +77,9 @@ pub async fn serve(
             biased;
             () = shutdown.cancelled() => break,
             accepted = listener.accept() => match accepted {
-                Ok((socket, _)) => {
-                    connections.spawn(connection(socket, routes.clone(), shutdown.clone()));
+                Ok((socket, peer)) => {
+                    let (routes, shutdown) = (routes.clone(), shutdown.clone());
+                    connections.spawn(connection(socket, Peer(peer), routes, shutdown));
                 }
                 Err(error) => pause_accepting(&error).await,
             },
@@ -104,18 +108,27 @@ async fn pause_accepting(error: &io::Error) {
     }
 }
 
+/// Whose connection a request came over: an extension of every request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
 /// Serves one connection; after `shutdown` only the request that it is at.
-async fn connection(socket: TcpStream, routes: Router, shutdown: CancellationToken) {
+async fn connection(socket: TcpStream, peer: Peer, routes: Router, shutdown: CancellationToken) {
     // Without it small events would wait for the acknowledgement of those before.
     if let Err(error) = socket.set_nodelay(true) {
         debug!(%error, "a connection is gone before it is served");
         return;
     }
+    let routes = TowerToHyperService::new(routes);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        routes.call(request)
+    });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(socket), TowerToHyperService::new(routes));
+        .serve_connection(TokioIo::new(socket), service);
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {
         ended = &mut serving => ended,

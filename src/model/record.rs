@@ -53,4 +53,23 @@ pub enum Announcement {
         /// The replica that led.
         replica: String,
     },
+    /// The leader's liveness channel is in the record again: it can be probed.
+    Alive {
+        /// Its term.
+        term: u64,
+        /// The replica that leads.
+        replica: String,
+    },
+    /// A standby found the leader dead and took its lease away: the lease is free.
+    Reaped {
+        /// The term that ended.
+        term: u64,
+        /// The replica that led.
+        replica: String,
+    },
+    /// Somebody wants the leader to hand over.
+    StepDown {
+        /// The term that is to end; a leader of another one goes on.
+        term: u64,
+    },
 }

@@ -3,14 +3,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::select;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 
+use super::breaker::Breaker;
+use super::catch_up::{Overdue, catch_up};
 use super::fetch::{Fetcher, Validators};
 use super::outbox::Outbox;
 use super::polling::{PollTime, Polling};
 use super::publisher::Publisher;
-use super::schedule::{Due, Overdue, Schedule, catch_up, steady_rate};
-use super::tracked::{PollMetrics, Tracked};
+use super::schedule::{Due, Schedule};
+use super::tracked::{PollMetrics, ShownBreaker, Tracked};
 use crate::backoff::Backoff;
 use crate::config::EndpointConfig;
 use crate::election::{Duties, Leadership};
@@ -25,10 +28,10 @@ const LONGEST_WAIT: Duration = Duration::from_millis(500);
 pub struct Poller {
     store: Arc<dyn Store>,
     fetcher: Arc<Fetcher>,
-    cluster: ClusterName,
     endpoints: Vec<Arc<EndpointConfig>>,
     names: Vec<EndpointName>,
-    metrics: Vec<PollMetrics>,
+    schedules: Vec<Schedule>,
+    metrics: Vec<Arc<PollMetrics>>,
     history: u64,
 }
 
@@ -42,12 +45,15 @@ impl Poller {
         history: u64,
     ) -> Self {
         let labels = EndpointLabels::for_count(endpoints.len());
+        let schedule =
+            |endpoint: &EndpointConfig| Schedule::new(&cluster, &endpoint.name, endpoint.every);
+        let metrics = |endpoint| Arc::new(PollMetrics::new(endpoint, labels));
         Self {
             store,
             fetcher: Arc::new(fetcher),
-            cluster,
             names: endpoints.iter().map(|endpoint| endpoint.name.clone()).collect(),
-            metrics: endpoints.iter().map(|endpoint| PollMetrics::new(endpoint, labels)).collect(),
+            schedules: endpoints.iter().map(schedule).collect(),
+            metrics: endpoints.iter().map(metrics).collect(),
             endpoints: endpoints.iter().cloned().map(Arc::new).collect(),
             history,
         }
@@ -73,26 +79,29 @@ impl Poller {
     fn track(
         &self,
         base: u64,
+        now: u64,
         left: &HashMap<EndpointName, Resumed>,
     ) -> (Vec<Tracked>, Vec<PollState>) {
-        let endpoints = self.endpoints.iter().zip(&self.metrics);
+        let endpoints = self.endpoints.iter().zip(&self.schedules).zip(&self.metrics);
         endpoints
-            .map(|(config, metrics)| {
+            .map(|((config, &schedule), metrics)| {
                 let state =
                     left.get(&config.name).map(|left| left.state.clone()).unwrap_or_default();
+                let breaker = Breaker::resume(state.failures, state.retry_at, schedule, now);
                 // An older snapshot may have come back with a rolled-back store: readers may hold
                 // a newer one, so it is published again under a version above theirs.
                 let known =
                     if state.version.term < base { PollState::default() } else { state.clone() };
                 let tracked = Tracked {
                     config: Arc::clone(config),
-                    schedule: Schedule::new(&self.cluster, &config.name, config.every),
+                    schedule,
                     hash: known.hash,
                     validators: Validators { etag: known.etag, last_modified: known.last_modified },
                     in_flight: false,
-                    failures: 0,
+                    breaker,
+                    shown: ShownBreaker::new(metrics.breaker_open.clone(), breaker.is_open()),
                     failing: None,
-                    metrics: metrics.clone(),
+                    metrics: Arc::clone(metrics),
                 };
                 (tracked, state)
             })
@@ -100,25 +109,30 @@ impl Poller {
     }
 }
 
-/// When each endpoint is first polled, in ms by the store's clock: overdue ones go first, without
-/// a burst.
+/// When each endpoint is first polled, in ms by the store's clock: at its next slot or its retry
+/// time, and if a poll was missed before that, as soon as the others leave room.
 fn first_polls(
     now: u64,
     endpoints: &[Tracked],
     left: &HashMap<EndpointName, Resumed>,
 ) -> Vec<(usize, u64)> {
-    let (mut on_time, mut overdue) = (Vec::new(), Vec::new());
+    let (mut agenda, mut overdue, mut slots) = (Vec::new(), Vec::new(), Vec::new());
     for (endpoint, tracked) in endpoints.iter().enumerate() {
         let checked_at = left.get(&tracked.config.name).and_then(|left| left.checked_at);
         let schedule = tracked.schedule;
-        match schedule.first_due(now, checked_at) {
-            Due::At(due) => on_time.push((endpoint, due)),
-            Due::Overdue => overdue.push(Overdue { endpoint, schedule, checked_at }),
+        match schedule.first_due(now, checked_at, tracked.breaker.retry_at()) {
+            Due::At(due) => {
+                agenda.push((endpoint, due));
+                slots.push((due, schedule));
+            }
+            Due::Overdue { since } => {
+                overdue.push(Overdue { endpoint, schedule, since });
+                slots.push((schedule.next_after(now), schedule));
+            }
         }
     }
-    let rate = steady_rate(endpoints.iter().map(|tracked| tracked.config.every));
-    on_time.extend(catch_up(now, overdue, rate));
-    on_time
+    agenda.extend(catch_up(now, overdue, &slots));
+    agenda
 }
 
 impl Duties for Poller {
@@ -127,9 +141,13 @@ impl Duties for Poller {
             left = self.resume() => left,
             () = leadership.winding_down() => return,
         };
-        let (mut endpoints, states) = self.track(leadership.claim().base, &left);
         let time = PollTime::starting_at(leadership.store_time(Instant::now()));
-        let agenda = first_polls(time.now(), &endpoints, &left);
+        let now = time.now();
+        // Each step takes milliseconds for thousands of endpoints: renewals go in between.
+        yield_now().await;
+        let (mut endpoints, states) = self.track(leadership.claim().base, now, &left);
+        yield_now().await;
+        let agenda = first_polls(now, &endpoints, &left);
         let outbox = Outbox::default();
         let fetcher = Arc::clone(&self.fetcher);
         let polling =

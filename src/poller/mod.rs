@@ -3,6 +3,8 @@
 //! All of it happens inside one leadership: [`Poller`] performs the duties that an
 //! [`Elector`](crate::election::Elector) gives it.
 
+mod breaker;
+mod catch_up;
 mod change;
 mod client;
 mod duties;
@@ -15,9 +17,10 @@ mod publisher;
 mod schedule;
 mod tracked;
 
+pub use catch_up::{Overdue, catch_up};
 pub use change::content_hash;
 pub use duties::Poller;
 pub use failure::{PollFailure, PollFailureKind};
 pub use fetch::{Fetched, Fetcher, FetcherError, Validators};
 pub use publisher::BEAT;
-pub use schedule::{Due, Overdue, Schedule, catch_up, steady_rate};
+pub use schedule::{Due, Schedule};

@@ -3,6 +3,7 @@ use std::collections::{HashMap, VecDeque};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::breaker::Breaker;
 use super::fetch::Validators;
 use crate::model::Body;
 
@@ -27,9 +28,16 @@ struct Pending {
     changes: HashMap<usize, Change>,
     /// When an endpoint was last found unchanged, in ms by the store's clock.
     unchanged: HashMap<usize, u64>,
-    /// Validators that differ though the body does not.
-    validators: HashMap<usize, Validators>,
+    /// What else of an endpoint's state differs, though its body does not.
+    amendments: HashMap<usize, Amendment>,
     closed: bool,
+}
+
+/// What is new in an endpoint's state beside a publication.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Amendment {
+    pub(super) validators: Option<Validators>,
+    pub(super) breaker: Option<Breaker>,
 }
 
 /// A body that differs from the last one.
@@ -41,13 +49,15 @@ pub(super) struct Change {
     pub(super) body: Body,
     pub(super) hash: String,
     pub(super) validators: Validators,
+    /// Open or closed by later polls that failed.
+    pub(super) breaker: Breaker,
 }
 
 impl Outbox {
     pub(super) fn changed(&self, endpoint: usize, change: Change) {
         let mut pending = self.pending.lock();
         pending.unchanged.remove(&endpoint);
-        pending.validators.remove(&endpoint);
+        pending.amendments.remove(&endpoint);
         if pending.changes.insert(endpoint, change).is_none() {
             pending.order.push_back(endpoint);
         }
@@ -66,7 +76,17 @@ impl Outbox {
         }
         pending.unchanged.insert(endpoint, at);
         if let Some(validators) = validators {
-            pending.validators.insert(endpoint, validators);
+            pending.amendments.entry(endpoint).or_default().validators = Some(validators);
+        }
+    }
+
+    /// Notes how an endpoint's failures stand now. That waits for the next beat, or goes with a
+    /// change that is not published yet.
+    pub(super) fn breaker(&self, endpoint: usize, breaker: Breaker) {
+        let mut pending = self.pending.lock();
+        match pending.changes.get_mut(&endpoint) {
+            Some(change) => change.breaker = breaker,
+            None => pending.amendments.entry(endpoint).or_default().breaker = Some(breaker),
         }
     }
 
@@ -114,16 +134,19 @@ impl Outbox {
         taken
     }
 
-    /// Takes the checks without a change since the last beat, and the validators with them.
-    pub(super) fn take_unchanged(&self) -> (HashMap<usize, u64>, HashMap<usize, Validators>) {
+    /// Takes what a beat carries: the checks without a change since the last one, and what else of
+    /// the state is new.
+    pub(super) fn take_checks(&self) -> (HashMap<usize, u64>, HashMap<usize, Amendment>) {
         let mut pending = self.pending.lock();
-        (std::mem::take(&mut pending.unchanged), std::mem::take(&mut pending.validators))
+        (std::mem::take(&mut pending.unchanged), std::mem::take(&mut pending.amendments))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{ClusterName, EndpointName};
+    use crate::poller::Schedule;
 
     fn change(fetched_at: u64, size: usize) -> Change {
         Change {
@@ -132,7 +155,18 @@ mod tests {
             body: Body::Json(vec![b' '; size].into()),
             hash: String::new(),
             validators: Validators::default(),
+            breaker: Breaker::default(),
         }
+    }
+
+    /// The breaker after one more failure.
+    fn failing() -> Breaker {
+        let (cluster, name) = (ClusterName::new("tests"), EndpointName::new("prices"));
+        let schedule =
+            Schedule::new(&cluster.unwrap(), &name.unwrap(), std::time::Duration::from_secs(1));
+        let mut breaker = Breaker::default();
+        breaker.failed(schedule, 0);
+        breaker
     }
 
     fn taken(outbox: &Outbox) -> Vec<(usize, u64)> {
@@ -165,8 +199,8 @@ mod tests {
         let validators = Validators { etag: Some("new".into()), last_modified: None };
         outbox.changed(1, change(10, 1));
         outbox.unchanged(1, 20, Some(validators.clone()));
-        let (unchanged, others) = outbox.take_unchanged();
-        assert!(unchanged.is_empty() && others.is_empty());
+        let (unchanged, amendments) = outbox.take_checks();
+        assert!(unchanged.is_empty() && amendments.is_empty());
         let changes = outbox.take_changes();
         assert_eq!((changes[0].1.fetched_at, &changes[0].1.validators), (20, &validators));
     }
@@ -177,8 +211,34 @@ mod tests {
         outbox.unchanged(1, 10, Some(Validators::default()));
         outbox.unchanged(2, 10, None);
         outbox.changed(1, change(20, 1));
-        let (unchanged, validators) = outbox.take_unchanged();
+        let (unchanged, amendments) = outbox.take_checks();
         assert_eq!(unchanged, HashMap::from([(2, 10)]));
-        assert!(validators.is_empty());
+        assert!(amendments.is_empty());
+    }
+
+    #[test]
+    fn a_failure_waits_for_the_beat_beside_a_check() {
+        let outbox = Outbox::default();
+        let validators = Some(Validators { etag: Some("new".into()), last_modified: None });
+        outbox.unchanged(1, 10, validators.clone());
+        outbox.breaker(1, failing());
+        outbox.breaker(2, failing());
+        outbox.breaker(2, Breaker::default());
+        let (unchanged, mut amendments) = outbox.take_checks();
+        assert_eq!(unchanged, HashMap::from([(1, 10)]));
+        let breaker = Some(failing());
+        assert_eq!(amendments.remove(&1), Some(Amendment { validators, breaker }));
+        assert_eq!(amendments[&2].breaker, Some(Breaker::default()));
+    }
+
+    #[test]
+    fn a_failure_after_an_unpublished_change_goes_with_it() {
+        let outbox = Outbox::default();
+        outbox.breaker(1, failing());
+        outbox.changed(1, change(10, 1));
+        assert!(outbox.take_checks().1.is_empty(), "a good poll undoes the failures before it");
+        outbox.breaker(1, failing());
+        assert!(outbox.take_checks().1.is_empty());
+        assert_eq!(outbox.take_changes()[0].1.breaker, failing());
     }
 }

@@ -14,6 +14,9 @@ use super::outbox::{Change, Outbox};
 use super::tracked::Tracked;
 use crate::election::Leadership;
 
+/// The most by which two readings of the store's clock differ for want of precision, in ms.
+const CLOCK_ERROR: u64 = 1000;
+
 /// Starts polls when they are due and judges what they bring, under one leadership.
 pub(super) struct Polling<'a> {
     leadership: &'a Leadership,
@@ -49,7 +52,12 @@ impl PollTime {
     }
 
     pub(super) fn now(self) -> u64 {
-        self.start_ms + u64::try_from(self.start.elapsed().as_millis()).unwrap_or_default()
+        self.at(Instant::now())
+    }
+
+    fn at(self, instant: Instant) -> u64 {
+        let since = instant.saturating_duration_since(self.start).as_millis();
+        self.start_ms + u64::try_from(since).unwrap_or_default()
     }
 
     fn instant(self, ms: u64) -> Instant {
@@ -91,7 +99,8 @@ impl<'a> Polling<'a> {
         self.outbox.close();
     }
 
-    /// Starts every poll that is due, unless the last one of its endpoint is still under way.
+    /// Starts every poll that is due, unless the last one of its endpoint is still under way, or
+    /// failed and is to be repeated later.
     fn start_due(&mut self) {
         let now = self.time.now();
         while let Some(Reverse((due, endpoint))) = self.agenda.peek().copied() {
@@ -100,6 +109,11 @@ impl<'a> Polling<'a> {
             }
             self.agenda.pop();
             let tracked = &mut self.endpoints[endpoint];
+            let retry_at = tracked.not_before_retry(due);
+            if retry_at > due {
+                self.agenda.push(Reverse((retry_at, endpoint)));
+                continue;
+            }
             // Never the same slot again, should the timer have been early.
             self.agenda.push(Reverse((tracked.schedule.next_after(now.max(due)), endpoint)));
             if tracked.in_flight {
@@ -137,10 +151,16 @@ impl<'a> Polling<'a> {
         tracked.metrics.seconds.record(ended - started);
         match result {
             Ok(fetched) => {
-                tracked.recovered();
-                self.accept(endpoint, fetched, self.leadership.store_time(ended));
+                if tracked.recovered() {
+                    self.outbox.breaker(endpoint, tracked.breaker);
+                }
+                let slot = tracked.schedule.last_at_or_before(self.time.at(started));
+                self.accept(endpoint, fetched, stamp(self.leadership.store_time(ended), slot));
             }
-            Err(failure) => tracked.failed(&failure),
+            Err(failure) => {
+                tracked.failed(&failure, self.time.at(ended));
+                self.outbox.breaker(endpoint, tracked.breaker);
+            }
         }
     }
 
@@ -162,33 +182,24 @@ impl<'a> Polling<'a> {
                 tracked.metrics.changed.increment(1);
                 tracked.hash.clone_from(&hash);
                 tracked.validators = validators.clone();
-                let change = Change { fetched_at: at, content_type, body, hash, validators };
+                let breaker = tracked.breaker;
+                let change =
+                    Change { fetched_at: at, content_type, body, hash, validators, breaker };
                 self.outbox.changed(endpoint, change);
             }
         }
     }
 }
 
-impl Tracked {
-    /// Logs the end of a row of failures.
-    fn recovered(&mut self) {
-        if self.failures > 0 {
-            tracing::info!(endpoint = %self.config.name, failures = self.failures, "polled again");
-        }
-        self.failures = 0;
-        self.failing = None;
-    }
-
-    /// Counts a failure and logs it, the first of its kind in a row where everybody sees it.
-    fn failed(&mut self, failure: &PollFailure) {
-        self.metrics.failure(failure.kind);
-        self.failures = self.failures.saturating_add(1);
-        let (endpoint, kind) = (&self.config.name, failure.kind.as_str());
-        if self.failing.replace(failure.kind) != Some(failure.kind) {
-            tracing::warn!(%endpoint, kind, "poll failed, keeping the last good snapshot: {failure}");
-        } else {
-            tracing::debug!(%endpoint, kind, failures = self.failures, "poll failed: {failure}");
-        }
+/// When a poll ended that answered for `slot`, in ms by the store's clock.
+///
+/// The clock is known from the last renewal, and is behind by as long as the answer to that took.
+/// By a little more than when the slot was reckoned, and the slot would look missed to the next
+/// leader. By much more, and the clock was set back.
+fn stamp(store_ms: u64, slot: Option<u64>) -> u64 {
+    match slot {
+        Some(slot) if slot > store_ms && slot - store_ms <= CLOCK_ERROR => slot,
+        _ => store_ms,
     }
 }
 
@@ -199,4 +210,21 @@ async fn may_start(leadership: &Leadership, due: Option<Instant>) {
         None => std::future::pending().await,
     }
     leadership.confirmed().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_poll_never_ends_before_its_slot() {
+        assert_eq!(stamp(10_007, Some(10_000)), 10_007);
+        assert_eq!(stamp(9_990, Some(10_000)), 10_000);
+        assert_eq!(stamp(9_990, None), 9_990);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_is_taken_as_it_is() {
+        assert_eq!(stamp(5_000, Some(10_000)), 5_000);
+    }
 }

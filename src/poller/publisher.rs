@@ -5,7 +5,8 @@ use metrics::counter;
 use tokio::select;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::outbox::{Change, Outbox};
+use super::fetch::Validators;
+use super::outbox::{Amendment, Change, Outbox};
 use crate::backoff::Backoff;
 use crate::config::EndpointConfig;
 use crate::election::{Leadership, Refutation};
@@ -82,12 +83,14 @@ impl<'a> Publisher<'a> {
     }
 
     fn item(&mut self, endpoint: usize, version: Version, change: Change) -> BatchItem {
-        let Change { fetched_at, content_type, body, hash, validators } = change;
+        let Change { fetched_at, content_type, body, hash, validators, breaker } = change;
         let state = PollState {
             version,
             hash,
             etag: validators.etag,
             last_modified: validators.last_modified,
+            failures: breaker.failures(),
+            retry_at: breaker.retry_at(),
         };
         self.states[endpoint].clone_from(&state);
         let name = self.endpoints[endpoint].name.clone();
@@ -98,11 +101,15 @@ impl<'a> Publisher<'a> {
     }
 
     fn add_beat(&mut self, batch: &mut Batch) {
-        let (unchanged, validators) = self.outbox.take_unchanged();
-        for (endpoint, validators) in validators {
+        let (unchanged, amendments) = self.outbox.take_checks();
+        for (endpoint, Amendment { validators, breaker }) in amendments {
             let state = &mut self.states[endpoint];
-            state.etag = validators.etag;
-            state.last_modified = validators.last_modified;
+            if let Some(Validators { etag, last_modified }) = validators {
+                (state.etag, state.last_modified) = (etag, last_modified);
+            }
+            if let Some(breaker) = breaker {
+                (state.failures, state.retry_at) = (breaker.failures(), breaker.retry_at());
+            }
             batch.states.push((self.endpoints[endpoint].name.clone(), state.clone()));
         }
         let name = |endpoint: &usize| self.endpoints[*endpoint].name.clone();

@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
-use metrics::{Counter, Histogram, Label, counter, gauge, histogram};
+use metrics::{Counter, Gauge, Histogram, Label, counter, gauge, histogram};
 
-use super::failure::PollFailureKind;
+use super::breaker::Breaker;
+use super::failure::{PollFailure, PollFailureKind};
 use super::fetch::Validators;
 use super::schedule::Schedule;
 use crate::config::EndpointConfig;
@@ -16,15 +17,88 @@ pub(super) struct Tracked {
     pub(super) hash: String,
     pub(super) validators: Validators,
     pub(super) in_flight: bool,
-    /// Failures in a row.
-    pub(super) failures: u32,
-    /// The kind of the last one.
+    pub(super) breaker: Breaker,
+    /// Whether the breaker is shown as open.
+    pub(super) shown: ShownBreaker,
+    /// The kind of the last failure; none after a good poll, nor where the last leader saw it.
     pub(super) failing: Option<PollFailureKind>,
-    pub(super) metrics: PollMetrics,
+    pub(super) metrics: Arc<PollMetrics>,
+}
+
+impl Tracked {
+    /// When the endpoint is polled if a slot comes at `due`.
+    pub(super) fn not_before_retry(&self, due: u64) -> u64 {
+        self.breaker.retry_at().map_or(due, |retry_at| retry_at.max(due))
+    }
+
+    /// Ends a row of failures, and logs it; `false` if there was none.
+    pub(super) fn recovered(&mut self) -> bool {
+        let (failures, was_open) = (self.breaker.failures(), self.breaker.is_open());
+        self.failing = None;
+        if failures == 0 {
+            return false;
+        }
+        self.breaker.succeeded();
+        self.shown.set(false);
+        let endpoint = &self.config.name;
+        match was_open {
+            true => tracing::info!(%endpoint, failures, "polled again, at every interval from now"),
+            false => tracing::info!(%endpoint, failures, "polled again"),
+        }
+        true
+    }
+
+    /// Counts a failure that ended at `now_ms` and logs it, the first of its kind in a row where
+    /// everybody sees it.
+    pub(super) fn failed(&mut self, failure: &PollFailure, now_ms: u64) {
+        self.metrics.failure(failure.kind);
+        let (known, was_open) = (self.breaker.failures() > 0, self.breaker.is_open());
+        self.breaker.failed(self.schedule, now_ms);
+        let failures = self.breaker.failures();
+        let (endpoint, kind) = (&self.config.name, failure.kind.as_str());
+        let last = self.failing.replace(failure.kind);
+        // What the last leader saw fail, it has told.
+        if last.map_or(!known, |last| last != failure.kind) {
+            tracing::warn!(%endpoint, kind, "poll failed, keeping the last good snapshot: {failure}");
+        } else {
+            tracing::debug!(%endpoint, kind, failures, "poll failed: {failure}");
+        }
+        if self.breaker.is_open() && !was_open {
+            tracing::warn!(%endpoint, kind, failures, "polling less often until a poll succeeds");
+        }
+        self.shown.set(self.breaker.is_open());
+    }
+}
+
+/// An endpoint's share in the gauge of open breakers, which ends with its leadership.
+pub(super) struct ShownBreaker {
+    gauge: Gauge,
+    open: bool,
+}
+
+impl ShownBreaker {
+    pub(super) fn new(gauge: Gauge, open: bool) -> Self {
+        let mut shown = Self { gauge, open: false };
+        shown.set(open);
+        shown
+    }
+
+    fn set(&mut self, open: bool) {
+        match (std::mem::replace(&mut self.open, open), open) {
+            (false, true) => self.gauge.increment(1.0),
+            (true, false) => self.gauge.decrement(1.0),
+            _ => {}
+        }
+    }
+}
+
+impl Drop for ShownBreaker {
+    fn drop(&mut self) {
+        self.set(false);
+    }
 }
 
 /// The time series of one endpoint, looked up once.
-#[derive(Clone)]
 pub(super) struct PollMetrics {
     label: Label,
     pub(super) changed: Counter,
@@ -33,6 +107,8 @@ pub(super) struct PollMetrics {
     pub(super) failed: Counter,
     pub(super) skipped: Counter,
     pub(super) seconds: Histogram,
+    /// How many of those that share the label have an open breaker.
+    pub(super) breaker_open: Gauge,
 }
 
 impl PollMetrics {
@@ -45,7 +121,11 @@ impl PollMetrics {
             gauge!("pollux_endpoint_interval_seconds", vec![label.clone()])
                 .set(endpoint.every.as_secs_f64());
         }
+        // Endpoints that share the label share the series.
+        let breaker_open = gauge!("pollux_breaker_open", vec![label.clone()]);
+        breaker_open.set(0.0);
         Self {
+            breaker_open,
             changed: polls("changed"),
             unchanged: polls("unchanged"),
             not_modified: polls("not_modified"),
@@ -60,5 +140,28 @@ impl PollMetrics {
         let labels = vec![self.label.clone(), Label::new("kind", kind.as_str())];
         counter!("pollux_poll_failures_total", labels).increment(1);
         self.failed.increment(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    use super::*;
+
+    #[test]
+    fn endpoints_that_share_a_gauge_are_counted_while_they_are_open() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let gauge = metrics::with_local_recorder(&recorder, || gauge!("open"));
+        let shown = || recorder.handle().render().lines().any(|line| line == "open 2");
+        let resumed = ShownBreaker::new(gauge.clone(), true);
+        let mut opened = ShownBreaker::new(gauge.clone(), false);
+        opened.set(true);
+        opened.set(true);
+        let closed = ShownBreaker::new(gauge, false);
+        assert!(shown());
+        drop((resumed, opened, closed));
+        let text = recorder.handle().render();
+        assert!(text.contains("open 0"), "none once the leadership is over: {text}");
     }
 }

@@ -11,9 +11,9 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
-    ACQUISITION, Batch, Cause, Channel, Claim, ClaimRequest, LeaseValue, Observation,
-    PRESENCE_EXPIRY, PollState, Presence, Published, Reading, Renewal, Resumed, Standing, Store,
-    StoreError, Subscription, Survey, TIMELINE, TimelineEntry,
+    ACQUISITION, Batch, Cause, Channel, Claim, ClaimRequest, Examination, LeaseValue, Observation,
+    PRESENCE_EXPIRY, PollState, Presence, Published, Pulse, Reading, Renewal, Resumed, Standing,
+    Store, StoreError, Subscription, Survey, TIMELINE, TimelineEntry,
 };
 use crate::model::{Announcement, EndpointName, Publication, Record};
 
@@ -39,6 +39,8 @@ struct State {
     timeline: VecDeque<TimelineEntry>,
     updates: broadcast::Sender<Bytes>,
     leadership: broadcast::Sender<Bytes>,
+    /// The liveness channels that are, or were, subscribed to.
+    alive: HashMap<Uuid, broadcast::Sender<Bytes>>,
 }
 
 /// What one server knows of the leadership.
@@ -114,6 +116,7 @@ impl EmbeddedStore {
         state.record = to.record;
         state.updates = broadcast::Sender::new(BACKLOG);
         state.leadership = broadcast::Sender::new(BACKLOG);
+        state.alive.clear();
     }
 
     /// The server as it is, for [`EmbeddedStore::fail_back`].
@@ -141,6 +144,7 @@ impl EmbeddedStore {
         state.run_id = fresh.run_id;
         state.updates = fresh.updates;
         state.leadership = fresh.leadership;
+        state.alive = fresh.alive;
     }
 
     /// Takes the lease away from whoever holds it.
@@ -162,6 +166,7 @@ impl State {
             timeline: VecDeque::new(),
             updates: broadcast::Sender::new(BACKLOG),
             leadership: broadcast::Sender::new(BACKLOG),
+            alive: HashMap::new(),
         }
     }
 
@@ -190,7 +195,38 @@ impl State {
             held_for: self.lease().map(|lease| lease.until - Instant::now()),
             record: self.record.clone(),
             run_id: self.run_id.clone(),
+            pulse: self.record.as_ref().map_or(Pulse::Unknown, |record| self.pulse(record)),
         }
+    }
+
+    /// Whether the leader in `record` is still subscribed to its liveness channel.
+    fn pulse(&self, record: &Record) -> Pulse {
+        let recorded = self.lease().is_some_and(|lease| lease.value.to_string() == record.lease);
+        if !recorded || record.alive.is_empty() || record.run_id != self.run_id {
+            return Pulse::Unknown;
+        }
+        let heard = Uuid::parse_str(&record.alive).is_ok_and(|alive| self.is_heard(alive));
+        if heard { Pulse::Felt } else { Pulse::None }
+    }
+
+    /// Whether anybody subscribes to a liveness channel.
+    fn is_heard(&self, alive: Uuid) -> bool {
+        self.alive.get(&alive).is_some_and(|channel| channel.receiver_count() > 0)
+    }
+
+    /// What stands in the record of a leader with this liveness channel.
+    fn alive_field(&self, alive: Uuid) -> String {
+        if self.is_heard(alive) { alive.to_string() } else { String::new() }
+    }
+
+    fn reap(&mut self, suspect: &Record) -> bool {
+        let dead = self.record.as_ref() == Some(suspect) && self.pulse(suspect) == Pulse::None;
+        if dead {
+            self.lease = None;
+            let (term, replica) = (suspect.term, suspect.replica.clone());
+            self.announce(&Announcement::Reaped { term, replica });
+        }
+        dead
     }
 
     fn announce(&self, announcement: &Announcement) {
@@ -215,7 +251,7 @@ impl State {
         let now = self.clock.now();
         let lease = request.lease.to_string();
         let previous = self.record.take();
-        let cause = Cause::of(previous.as_ref(), &lease);
+        let cause = Cause::of(previous.as_ref(), &lease, request.crashed);
         let same_run = |record: &&Record| record.run_id == self.run_id;
         let record = match previous.as_ref().filter(same_run).filter(|old| old.lease == lease) {
             Some(repeated) => repeated.clone(),
@@ -230,7 +266,7 @@ impl State {
                     sequence: 0,
                     base: kept.map_or(term, |record| record.base),
                     run_id: self.run_id.clone(),
-                    alive: String::new(),
+                    alive: self.alive_field(request.alive),
                     replica: request.replica.clone(),
                     address: request.address.clone(),
                     since: now,
@@ -355,7 +391,7 @@ impl Store for EmbeddedStore {
         Ok(self.state.lock().claim(request))
     }
 
-    async fn renew(&self, claim: &Claim, _alive: Uuid) -> Result<Renewal, StoreError> {
+    async fn renew(&self, claim: &Claim, alive: Uuid) -> Result<Renewal, StoreError> {
         let mut state = self.state.lock();
         if state.run_id != claim.run_id {
             return Ok(Renewal::OtherServer);
@@ -364,11 +400,34 @@ impl Store for EmbeddedStore {
             return Ok(Renewal::Lost);
         }
         state.hold(&claim.lease, claim.duration);
+        if let Some(channel) = state.alive.get(&alive) {
+            channel.send(Bytes::new()).ok();
+        }
+        let alive = state.alive_field(alive);
+        if state.is_recorded(claim)
+            && let Some(record) = &mut state.record
+            && record.alive != alive
+        {
+            record.alive = alive;
+            if !record.alive.is_empty() {
+                let (term, replica) = (claim.term, claim.replica.clone());
+                state.announce(&Announcement::Alive { term, replica });
+            }
+        }
         Ok(Renewal::Held { now: state.clock.now() })
     }
 
     async fn release(&self, claim: &Claim) -> Result<bool, StoreError> {
         Ok(self.state.lock().release(claim))
+    }
+
+    async fn reap(&self, suspect: &Record) -> Result<bool, StoreError> {
+        Ok(self.state.lock().reap(suspect))
+    }
+
+    async fn request_step_down(&self, term: u64) -> Result<(), StoreError> {
+        self.state.lock().announce(&Announcement::StepDown { term });
+        Ok(())
     }
 
     async fn publish(&self, claim: &Claim, batch: &Batch) -> Result<Published, StoreError> {
@@ -397,11 +456,15 @@ impl Store for EmbeddedStore {
     }
 
     async fn subscribe(&self, channel: Channel) -> Result<Subscription, StoreError> {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
         let receiver = match channel {
             Channel::Updates => state.updates.subscribe(),
             Channel::Leadership => state.leadership.subscribe(),
-            Channel::Alive(_) => return Ok(Subscription::new(stream::pending().boxed())),
+            Channel::Alive(id) => {
+                state.alive.retain(|_, channel| channel.receiver_count() > 0);
+                let channel = || broadcast::Sender::new(BACKLOG);
+                state.alive.entry(id).or_insert_with(channel).subscribe()
+            }
         };
         // A receiver that lags behind has missed messages: the subscription ends.
         let messages = stream::unfold(receiver, async |mut receiver| {
@@ -421,6 +484,10 @@ impl Store for EmbeddedStore {
     async fn withdraw_presence(&self, replica: &str) -> Result<(), StoreError> {
         self.state.lock().replicas.remove(replica);
         Ok(())
+    }
+
+    async fn examine(&self, _: &EndpointName, _: bool) -> Result<Examination, StoreError> {
+        Ok(Examination { now: self.state.lock().clock.now(), ..Examination::default() })
     }
 
     async fn survey(&self) -> Result<Survey, StoreError> {

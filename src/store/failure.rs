@@ -9,7 +9,7 @@ pub enum FailureKind {
     Auth,
     /// The user's ACL lacks a permission.
     NoPerm,
-    /// The server is a replica.
+    /// The server takes no writes: it is a replica, or has fewer of them than it must.
     ReadOnly,
     /// The server reads its data from disk.
     Loading,

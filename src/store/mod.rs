@@ -15,11 +15,13 @@ use serde::{Deserialize, Serialize};
 use crate::model::{EndpointName, Publication, Record, Version};
 
 mod embedded;
+mod examination;
 mod failure;
 mod redis;
 mod survey;
 
 pub use embedded::EmbeddedStore;
+pub use examination::{Examination, Shortcoming};
 pub use failure::{FailureKind, StoreError};
 pub use redis::RedisStore;
 pub use survey::{Presence, Survey, TimelineEntry};
@@ -35,7 +37,7 @@ pub const ACQUISITION: Duration = Duration::from_secs(1);
 /// The lease, the record, the snapshots and the channels of one cluster.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Reads who holds the lease, and for how long still.
+    /// Reads who holds the lease, for how long still, and whether the leader still lives.
     ///
     /// # Errors
     /// Also when the lease is free and the store would let nobody take it: it is full, or read-only.
@@ -51,12 +53,19 @@ pub trait Store: Send + Sync + 'static {
     /// lost can be repeated. `None`: the lease is no longer this one.
     async fn claim(&self, request: &ClaimRequest) -> Result<Option<Claim>, StoreError>;
 
-    /// Extends the claimed lease to its full duration, if it is still this one, and notes in the
-    /// record whether `alive` is subscribed to.
+    /// Extends the claimed lease to its full duration, if it is still this one, sends a pulse
+    /// through the liveness channel `alive`, and notes in the record whether anybody heard it.
     async fn renew(&self, claim: &Claim, alive: uuid::Uuid) -> Result<Renewal, StoreError>;
 
     /// Gives the lease back and announces it. `false`: it was no longer this one.
     async fn release(&self, claim: &Claim) -> Result<bool, StoreError>;
+
+    /// Takes the lease away from a dead leader and announces it, if the record is still exactly
+    /// `suspect`, the lease is that record's, and still nobody subscribes to its liveness channel.
+    async fn reap(&self, suspect: &Record) -> Result<bool, StoreError>;
+
+    /// Asks the leader of `term` to hand over. It may not hear it: see whether it did.
+    async fn request_step_down(&self, term: u64) -> Result<(), StoreError>;
 
     /// Lets a batch take effect, wholly or not at all, if the record is exactly as this claim left
     /// it at `batch.after`.
@@ -80,6 +89,13 @@ pub trait Store: Send + Sync + 'static {
     /// Notes that a replica has left.
     async fn withdraw_presence(&self, replica: &str) -> Result<(), StoreError>;
 
+    /// Finds out what the store lacks for a replica that serves `endpoint`, and `polls` it or not.
+    async fn examine(
+        &self,
+        endpoint: &EndpointName,
+        polls: bool,
+    ) -> Result<Examination, StoreError>;
+
     /// Reads what there is to know about the cluster.
     async fn survey(&self) -> Result<Survey, StoreError>;
 }
@@ -95,6 +111,13 @@ impl LeaseValue {
 
     pub(in crate::store) fn bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Reads what stands in a record; `None` where it is no lease.
+    pub(in crate::store) fn from_hex(text: &str) -> Option<Self> {
+        let digits = text.as_bytes().chunks(2);
+        let byte = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
+        digits.map(byte).collect::<Option<_>>().map(Self)
     }
 }
 
@@ -120,6 +143,20 @@ pub struct Observation {
     pub record: Option<Record>,
     /// The run id of the server that answered; empty where it cannot be read.
     pub run_id: String,
+    /// Whether the leader still lives.
+    pub pulse: Pulse,
+}
+
+/// What the subscribers of the liveness channel tell of the leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pulse {
+    /// Nothing: the record names no channel, the lease or the server is not the record's, or the
+    /// server cannot count subscribers.
+    Unknown,
+    /// It is subscribed to its channel. A frozen leader is so too.
+    Felt,
+    /// Nobody subscribes to its channel: its process has ended, or its connection.
+    None,
 }
 
 /// What a replica writes into the record when it claims.
@@ -139,6 +176,8 @@ pub struct ClaimRequest {
     pub address: String,
     /// How long nobody had led when the replica acquired the lease, as far as it saw.
     pub gap: Duration,
+    /// The term whose leader the replica knows to have crashed.
+    pub crashed: Option<u64>,
     /// Whether a lease that a server with another run id does not know may be put back: only its
     /// holder may ask for that.
     pub reinstate: bool,
@@ -151,6 +190,8 @@ pub enum Cause {
     First,
     /// The leader gave its lease back.
     Released,
+    /// The leader crashed, and a standby saw it.
+    Crashed,
     /// The leader let its lease end.
     Expired,
     /// The same leader goes on with a new term on a server with another run id.
@@ -158,12 +199,13 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Tells why the claim of `lease` succeeds `previous`.
-    fn of(previous: Option<&Record>, lease: &str) -> Self {
+    /// Tells why the claim of `lease` succeeds `previous`, given whose leader `crashed`.
+    fn of(previous: Option<&Record>, lease: &str, crashed: Option<u64>) -> Self {
         match previous {
             None => Self::First,
             Some(record) if record.lease == lease => Self::Restarted,
             Some(record) if record.lease.is_empty() => Self::Released,
+            Some(record) if crashed == Some(record.term) => Self::Crashed,
             Some(_) => Self::Expired,
         }
     }
@@ -173,6 +215,7 @@ impl Cause {
         match self {
             Self::First => "first",
             Self::Released => "released",
+            Self::Crashed => "crashed",
             Self::Expired => "expired",
             Self::Restarted => "restarted",
         }
@@ -268,6 +311,16 @@ pub struct PollState {
     /// The validator for `If-Modified-Since`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_modified: Option<String>,
+    /// Failed polls in a row.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub failures: u32,
+    /// After a failed poll, when the next one is due, in ms by the store's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<u64>,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// What the last leader left of one endpoint.

@@ -18,6 +18,13 @@ pub struct Presence {
     pub seen_at: u64,
 }
 
+impl Presence {
+    /// Whether the replica competes for the lease.
+    pub fn polls(&self) -> bool {
+        self.role != "gateway"
+    }
+}
+
 /// A change of leadership that took effect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimelineEntry {

@@ -64,6 +64,7 @@ fn start_at_zero() {
     for kind in FailureKind::ALL {
         counter!("pollux_redis_failures_total", "kind" => kind.as_str()).absolute(0);
     }
+    counter!("pollux_redis_failures_total", "kind" => "contention").absolute(0);
 }
 
 fn describe() {
@@ -95,13 +96,21 @@ fn describe() {
     );
     describe_counter!(
         "pollux_redis_failures_total",
-        "Requests to Redis without an answer, by kind"
+        "Requests to Redis without an answer, by kind; contention: races for the lease lost"
+    );
+    describe_gauge!(
+        "pollux_redis_shortcoming",
+        "1 if Redis lacks something, by kind; pollux preflight says more"
     );
     describe_counter!("pollux_redis_commands_total", "Requests to Redis, by purpose");
     describe_counter!("pollux_polls_total", "Polls, by outcome");
     describe_counter!("pollux_poll_failures_total", "Failed polls, by kind");
     describe_histogram!("pollux_poll_seconds", Unit::Seconds, "Polls, from request to whole body");
     describe_histogram!("pollux_schedule_lag_seconds", Unit::Seconds, "How late polls start");
+    describe_gauge!(
+        "pollux_breaker_open",
+        "Endpoints that the leader polls less often, since their polls keep failing"
+    );
     describe_gauge!("pollux_endpoint_interval_seconds", Unit::Seconds, "The configured interval");
     describe_counter!("pollux_publications_total", "Publications, by outcome");
     describe_gauge!(

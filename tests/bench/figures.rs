@@ -19,6 +19,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::header;
 use axum::routing::get;
+use common::machine;
 use common::redis_server::RedisServer;
 use common::replica::{Replica, leader};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -74,17 +75,10 @@ async fn answer(
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        describe_machine();
+        println!("{}", machine::describe());
         requests_and_memory().await;
         delivery().await;
     });
-}
-
-fn describe_machine() {
-    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name\t: ")).unwrap_or("?");
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    println!("machine: {cores} cores, {model}; everything on it at once");
 }
 
 fn configuration(redis: &RedisServer, backend: &str, endpoints: usize, every: Duration) -> String {

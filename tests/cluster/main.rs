@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod failovers;
 mod history;
 mod outages;
 mod redis_trouble;
@@ -21,15 +22,19 @@ const EVERY_MS: u64 = 200;
 
 /// Replicas with a lease of two seconds.
 fn configuration(redis: &RedisServer, nginx: &Nginx) -> String {
+    configuration_with(&format!("url: \"{}\"", redis.url()), nginx)
+}
+
+/// The same with what is said of Redis.
+fn configuration_with(redis: &str, nginx: &Nginx) -> String {
     let mut yaml = format!(
         "cluster: test\n\
-         redis: {{ url: \"{}\" }}\n\
+         redis: {{ {redis} }}\n\
          lease: {{ duration: 2s, renew_deadline: 1500ms, retry_period: 400ms }}\n\
          history: 100000\n\
          drain: 5s\n\
          defaults: {{ every: {EVERY_MS}ms }}\n\
-         endpoints:\n",
-        redis.url()
+         endpoints:\n"
     );
     for name in ENDPOINTS {
         yaml.push_str(&format!("  - {{ name: {name}, url: \"{}\" }}\n", nginx.url(name)));

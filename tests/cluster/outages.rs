@@ -70,7 +70,7 @@ async fn the_cluster_heals_when_redis_was_away_and_returns_empty() {
     leader(&replicas, Duration::from_secs(5)).await;
 }
 
-async fn all_hold(clients: &[SseClient], key: &str) {
+pub(crate) async fn all_hold(clients: &[SseClient], key: &str) {
     for (number, client) in clients.iter().enumerate() {
         let what = format!("client {number} holds the data from {key}");
         eventually(Duration::from_secs(10), &what, || async {

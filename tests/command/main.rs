@@ -15,10 +15,12 @@ mod common;
 mod leaving;
 mod logs;
 mod metrics;
+mod preflight;
 mod probes;
 mod refusals;
 mod roles;
 mod status;
+mod step_down;
 
 use std::io::Write as _;
 use std::process::Stdio;
@@ -31,6 +33,7 @@ use tempfile::NamedTempFile;
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// How a command ended, and what it printed.
+#[derive(Debug)]
 struct Outcome {
     status: Option<i32>,
     stdout: String,

@@ -27,6 +27,8 @@ const EXPECTED: &[(&str, &[&str])] = &[
     ("pollux_polls_total", &["endpoint=\"broken\"", "outcome=\"failed\""]),
     ("pollux_poll_failures_total", &["endpoint=\"broken\"", "kind=\"status\""]),
     ("pollux_poll_seconds_bucket", &["endpoint=\"changing\"", "le="]),
+    ("pollux_breaker_open", &["endpoint=\"broken\"", "} 1"]),
+    ("pollux_breaker_open", &["endpoint=\"same\"", "} 0"]),
     ("pollux_schedule_lag_seconds_bucket", &["le="]),
     ("pollux_endpoint_age_seconds", &["endpoint=\"same\""]),
     ("pollux_endpoint_interval_seconds", &["endpoint=\"same\""]),

@@ -2,11 +2,17 @@
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 #![allow(clippy::expect_used, reason = "a test that cannot go on may as well stop")]
 
+pub mod certificates;
 pub mod client;
+pub mod machine;
 pub mod nginx;
 pub mod process;
+pub mod proxy;
+pub mod redis_cluster;
 pub mod redis_server;
 pub mod replica;
+pub mod sentinel;
+pub mod tls_server;
 
 use std::future::Future;
 use std::time::Duration;

@@ -26,15 +26,42 @@ impl RedisServer {
 
     /// Starts it with more options, such as `["--requirepass", "secret"]`.
     pub async fn with_options(options: &[&str]) -> Self {
+        // Somebody else may take the port between the look and the start: then it is another one.
+        for _ in 0..5 {
+            if let Some(server) = Self::try_with_options(options).await {
+                return server;
+            }
+        }
+        panic!("redis-server does not start with {options:?}");
+    }
+
+    /// `None` where it does not start, as when a port that is free now is taken meanwhile.
+    pub async fn try_with_options(options: &[&str]) -> Option<Self> {
         let directory = tempfile::tempdir().expect("a directory");
         let options = options.iter().map(|&option| option.to_owned()).collect();
-        let mut server = Self { port: 0, directory, options, process: None, starts: 0 };
-        // Somebody else may take the port between the look and the start: then it is another one.
-        while server.process.is_none() {
-            server.port = free_port();
-            server.launch().await;
-        }
-        server
+        let mut server = Self { port: free_port(), directory, options, process: None, starts: 0 };
+        server.launch().await;
+        server.process.is_some().then_some(server)
+    }
+
+    /// Starts a replica of another, which has all that it has.
+    pub async fn replicating(master: &Self) -> Self {
+        let mut connection = master.connection().await;
+        // Otherwise it waits for more replicas before it begins.
+        let now = ["SET", "repl-diskless-sync-delay", "0"];
+        let set: redis::RedisResult<()> =
+            redis::cmd("CONFIG").arg(&now).query_async(&mut connection).await;
+        set.expect("the setting is known");
+        let port = master.port.to_string();
+        let replica = Self::with_options(&["--replicaof", "127.0.0.1", &port]).await;
+        eventually(Duration::from_secs(20), "the replica has the data", || async {
+            let mut connection = replica.connection().await;
+            let info: redis::RedisResult<String> =
+                redis::cmd("INFO").arg("replication").query_async(&mut connection).await;
+            info.ok()?.contains("master_link_status:up").then_some(())
+        })
+        .await;
+        replica
     }
 
     async fn launch(&mut self) {

@@ -23,15 +23,15 @@ fn bad_settings_at_the_top_are_refused() {
             "address: redis://h",
             "6: address: expected an http or https URL such as http://10.1.2.3:9090: it has another scheme",
         ),
-        ("redis:", "6: redis: expected settings (url, username, password, timeout), found nothing"),
+        (
+            "redis:",
+            "6: redis: expected settings (url, sentinel, cluster, username, password, tls, timeout), found nothing",
+        ),
         (
             "redis: redis://user:hunter2@h",
-            "6: redis: expected settings (url, username, password, timeout), found text",
+            "6: redis: expected settings (url, sentinel, cluster, username, password, tls, timeout), found text",
         ),
-        (
-            "redis: {}",
-            "6: redis.url: expected a redis or rediss URL such as redis://localhost:6379/0, found nothing",
-        ),
+        ("redis: {}", "6: redis: expected one of url, sentinel and cluster, found none"),
         (
             "redis: {url: http://h}",
             "6: redis.url: expected a redis or rediss URL such as redis://localhost:6379/0: it has another scheme",
@@ -51,6 +51,10 @@ fn bad_settings_at_the_top_are_refused() {
         (
             "redis: {url: 'rediss://h/0#insecure'}",
             "6: redis.url: expected a redis or rediss URL such as redis://localhost:6379/0: it goes on after the database number",
+        ),
+        (
+            "redis: {url: 'redis://h/4294967296'}",
+            "6: redis.url: expected a redis or rediss URL such as redis://localhost:6379/0: its database number is too large",
         ),
         (
             "redis: {url: 'redis://u:p@h', password: q}",
@@ -81,12 +85,24 @@ fn bad_settings_at_the_top_are_refused() {
             "6: lease: expected a retry_period of at least 10ms, found retry_period 9ms, renew_deadline 4s, duration 6s",
         ),
         (
+            "lease: {crash_probe: 9ms}",
+            "6: lease: expected a crash_probe from 10ms to the duration of 6s, or 0s for none, found 9ms",
+        ),
+        (
+            "lease: {crash_probe: 7s}",
+            "6: lease: expected a crash_probe from 10ms to the duration of 6s, or 0s for none, found 7s",
+        ),
+        (
+            "lease: {crash_probe: off}",
+            "6: lease.crash_probe: expected a duration such as 250ms, 2s or 5m, found off",
+        ),
+        (
             "redis: {url: 'redis://localhost', timeout: 4s}",
             "6: redis.timeout: expected less than the renew_deadline of 4s, within which a renewal is tried again, found 4s",
         ),
         (
             "lease: {ttl: 4s}",
-            "6: lease.ttl: unknown setting; known here: duration, renew_deadline, retry_period",
+            "6: lease.ttl: unknown setting; known here: duration, renew_deadline, retry_period, crash_probe",
         ),
         (
             "gateway: {listen: localhost:8080}",
@@ -100,6 +116,14 @@ fn bad_settings_at_the_top_are_refused() {
         (
             "admin: {listen: '127.0.0.1:8080'}",
             "6: admin.listen: expected another port than gateway.listen, found 127.0.0.1:8080",
+        ),
+        (
+            "admin: {token: hunter2}",
+            "6: admin.token: expected at least 8 letters, digits or signs of ASCII, found another text, which is not shown",
+        ),
+        (
+            "admin: {token: [hunter2]}",
+            "6: admin.token: expected at least 8 letters, digits or signs of ASCII, found a list",
         ),
         (
             "admin: {listen: '9090'}",

@@ -10,7 +10,7 @@ use crate::{SMALLEST, load};
 #[test]
 fn the_example_is_a_good_configuration() {
     let config = Config::load(Path::new("config/pollux.yaml"), &Environment::default()).unwrap();
-    assert_eq!(config.redis.unwrap().url.as_str(), "redis://localhost:6379/0");
+    assert_eq!(config.redis.unwrap().to_string(), "redis://localhost:6379/0");
     assert_eq!(config.endpoints.len(), 2);
 }
 
@@ -37,7 +37,8 @@ fn the_example_names_the_defaults() {
 /// Whether a line of the example, without its `# `, is one of the settings that show a default.
 fn is_default(line: &str) -> bool {
     let shown = ["address", "lease", "history", "gateway", "admin", "drain"];
-    let nested = ["duration", "renew_deadline", "retry_period", "listen", "max_streams"];
+    let nested =
+        ["duration", "renew_deadline", "retry_period", "crash_probe", "listen", "max_streams"];
     let key = line.trim_start().split(':').next().unwrap();
     if line.starts_with("  ") { nested.contains(&key) } else { shown.contains(&key) }
 }

@@ -6,10 +6,14 @@
     reason = "clippy takes helpers of integration tests for other code"
 )]
 
+#[path = "../common/certificates.rs"]
+mod certificates;
+
 mod bad_files;
 mod bad_settings;
 mod good;
 mod overrides;
+mod redis;
 mod secrets;
 
 use pollux::config::{Config, Environment};

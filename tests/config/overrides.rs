@@ -15,10 +15,39 @@ fn variables_override_the_file() {
     ]);
     let yaml = format!("{SMALLEST}    headers: {{Authorization: old}}\ndrain: never\n");
     let config = load_with(yaml.as_bytes(), &variables).unwrap();
-    assert_eq!(config.redis.unwrap().url.as_str(), "redis://elsewhere");
+    assert_eq!(config.redis.unwrap().to_string(), "redis://elsewhere:6379/0");
     assert_eq!(config.endpoints[0].every, Duration::from_secs(7));
     assert_eq!(config.endpoints[0].headers[0].1.expose(), "t");
     assert_eq!(config.drain, Duration::from_secs(1));
+}
+
+#[test]
+fn variables_alone_say_where_redis_is() {
+    let redis = |variables: &[(&str, &str)]| {
+        let config = load_with(SMALLEST.as_bytes(), &environment(variables));
+        config.unwrap().redis.unwrap().to_string()
+    };
+    let sentinel = redis(&[
+        ("POLLUX__REDIS__SENTINEL__MASTER", "mymaster"),
+        ("POLLUX__REDIS__SENTINEL__NODES", "one, [::1]:26380"),
+    ]);
+    assert_eq!(sentinel, "master mymaster of Sentinel at one:26379, [::1]:26380");
+    assert_eq!(
+        redis(&[("POLLUX__REDIS__CLUSTER", "one,two:7000")]),
+        "Cluster at one:6379, two:7000"
+    );
+}
+
+#[test]
+fn variables_override_parts_of_where_redis_is() {
+    let yaml = format!("{SMALLEST}redis: {{sentinel: {{master: old, nodes: [one, two]}}}}\n");
+    let variables = environment(&[
+        ("POLLUX__REDIS__SENTINEL__MASTER", "new"),
+        ("POLLUX__REDIS__SENTINEL__NODES__1", "other:7"),
+    ]);
+    let config = load_with(yaml.as_bytes(), &variables).unwrap();
+    let expected = "master new of Sentinel at one:26379, other:7";
+    assert_eq!(config.redis.unwrap().to_string(), expected);
 }
 
 #[test]
@@ -36,12 +65,12 @@ fn wrong_variables_are_named() {
         (
             "POLLUX__REDIS__HOST",
             "h",
-            "POLLUX__REDIS__HOST: redis.host: unknown setting; known here: url, username, password, timeout\nPOLLUX__REDIS__HOST: redis.url: expected a redis or rediss URL such as redis://localhost:6379/0, found nothing",
+            "POLLUX__REDIS__HOST: redis.host: unknown setting; known here: url, sentinel, cluster, username, password, tls, timeout\nPOLLUX__REDIS__HOST: redis: expected one of url, sentinel and cluster, found none",
         ),
         (
             "POLLUX__REDIS",
             "redis://u:hunter2@h",
-            "POLLUX__REDIS: redis: expected settings (url, username, password, timeout), found text",
+            "POLLUX__REDIS: redis: expected settings (url, sentinel, cluster, username, password, tls, timeout), found text",
         ),
         (
             "POLLUX__ENDPOINTS__1__EVERY",

@@ -47,6 +47,9 @@ fn secrets_are_not_in_error_messages() {
         "gateway.max_streams",
         "admin.listen",
         "redis.url",
+        "redis.sentinel.master",
+        "redis.sentinel.nodes",
+        "redis.cluster",
         "redis.timeout",
         "endpoints.0.name",
         "endpoints.0.url",
@@ -86,7 +89,7 @@ endpoints:
 fn credentials_in_a_redis_url_become_settings() {
     let yaml = format!("{SMALLEST}redis: {{url: 'rediss://me:a%2Fb@h:7000/2'}}\n");
     let redis = load(&yaml).unwrap().redis.unwrap();
-    assert_eq!(redis.url.as_str(), "rediss://h:7000/2");
+    assert_eq!(redis.to_string(), "rediss://h:7000/2");
     assert_eq!(redis.username.as_deref(), Some("me"));
     assert_eq!(redis.password.unwrap().expose(), "a/b");
 }

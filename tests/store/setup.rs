@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use pollux::config::RedisConfig;
+use pollux::config::{RedisConfig, RedisPlace, ServerAddress, TlsConfig, TlsIdentity};
 use pollux::model::{Beat, Body, ClusterName, EndpointName, Publication, Version};
 use pollux::store::{
     Batch, BatchItem, Channel, Claim, ClaimRequest, LeaseValue, PollState, Published, Reading,
@@ -10,8 +10,11 @@ use pollux::store::{
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::common::certificates::{Authority, PemFiles};
 use super::common::eventually;
 use super::common::redis_server::RedisServer;
+use super::common::sentinel::{MASTER, Sentinel};
+use super::common::tls_server::TlsServer;
 
 /// Long enough for a loaded machine; nothing waits for it but a failing test.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -23,7 +26,8 @@ pub(crate) const SHORT: Duration = Duration::from_millis(100);
 pub(crate) const REPLICA: &str = "castor";
 pub(crate) const ADDRESS: &str = "http://127.0.0.1:9090";
 
-/// Makes each function two tests, one over each store.
+/// Makes each function three tests: over each store, and over Redis in the shape that differs most
+/// from the plain one.
 macro_rules! on_both_stores {
     ($($behaviour:ident),+ $(,)?) => {
         mod embedded {
@@ -44,6 +48,16 @@ macro_rules! on_both_stores {
                 }
             )+
         }
+
+        mod sentinel_over_tls {
+            $(
+                #[tokio::test]
+                async fn $behaviour() {
+                    let watched = crate::setup::WatchedOverTls::start().await;
+                    super::$behaviour(&watched.store()).await;
+                }
+            )+
+        }
     };
 }
 pub(crate) use on_both_stores;
@@ -54,16 +68,54 @@ pub(crate) fn store_on(server: &RedisServer) -> RedisStore {
 }
 
 pub(crate) fn store_at(url: &str) -> RedisStore {
-    store_with(RedisConfig {
-        url: url.parse().unwrap(),
-        username: None,
-        password: None,
-        timeout: Duration::from_secs(5),
-    })
+    store_with(at(url))
 }
 
 pub(crate) fn store_with(config: RedisConfig) -> RedisStore {
-    RedisStore::new(&ClusterName::new("test").unwrap(), &config).unwrap()
+    RedisStore::new(&ClusterName::new("test").unwrap(), &config)
+}
+
+/// The configuration for a server on this machine.
+pub(crate) fn at(url: &str) -> RedisConfig {
+    let (_, port) = url.rsplit_once(':').unwrap();
+    configured(RedisPlace::Server { address: here(port.parse().unwrap()), database: 0 })
+}
+
+pub(crate) fn configured(place: RedisPlace) -> RedisConfig {
+    let timeout = Duration::from_secs(5);
+    RedisConfig { place, username: None, password: None, tls: None, timeout }
+}
+
+pub(crate) fn here(port: u16) -> ServerAddress {
+    ServerAddress { host: "127.0.0.1".to_owned(), port }
+}
+
+/// A server and the Sentinel that watches it, both of which ask for certificates.
+pub(crate) struct WatchedOverTls {
+    sentinel: Sentinel,
+    files: PemFiles,
+    _server: TlsServer,
+}
+
+impl WatchedOverTls {
+    pub(crate) async fn start() -> Self {
+        let authority = Authority::new("authority");
+        let server = TlsServer::start(&authority).await;
+        let sentinel = Sentinel::over_tls(&server).await;
+        Self { sentinel, files: PemFiles::of(&authority, &authority.sign()), _server: server }
+    }
+
+    pub(crate) fn store(&self) -> RedisStore {
+        let nodes = vec![here(self.sentinel.port)];
+        let place = RedisPlace::Sentinel { master: MASTER.to_owned(), nodes };
+        store_with(RedisConfig { tls: Some(tls_with(&self.files)), ..configured(place) })
+    }
+}
+
+/// What a client needs to know of its files.
+pub(crate) fn tls_with(files: &PemFiles) -> TlsConfig {
+    let identity = TlsIdentity { cert: files.path("cert"), key: files.path("key") };
+    TlsConfig { ca: Some(files.path("ca")), identity: Some(identity) }
 }
 
 pub(crate) fn name(text: &str) -> EndpointName {
@@ -80,6 +132,7 @@ pub(crate) fn request(lease: &LeaseValue) -> ClaimRequest {
         replica: REPLICA.to_owned(),
         address: ADDRESS.to_owned(),
         gap: Duration::ZERO,
+        crashed: None,
         reinstate: false,
     }
 }
@@ -129,7 +182,7 @@ pub(crate) fn item(endpoint: &str, version: Version, body: &str) -> BatchItem {
         version,
         hash: format!("hash of {body}"),
         etag: Some(format!("\"{version}\"")),
-        last_modified: None,
+        ..PollState::default()
     };
     BatchItem { publication: publication(endpoint, version, body), state }
 }

@@ -42,10 +42,15 @@ pub(super) struct Replica {
 
 /// A cluster of so many replicas, none of which has run yet.
 pub(super) fn cluster(replicas: usize) -> Cluster {
+    cluster_with(replicas, LeaseConfig::default())
+}
+
+/// The same with these timings.
+pub(super) fn cluster_with(replicas: usize, lease: LeaseConfig) -> Cluster {
     let mut cluster = Cluster {
         server: EmbeddedStore::new(),
         ground: Arc::default(),
-        lease: LeaseConfig::default(),
+        lease,
         leases_kept: true,
         replicas: Vec::new(),
     };
@@ -53,6 +58,11 @@ pub(super) fn cluster(replicas: usize) -> Cluster {
         cluster.join();
     }
     cluster
+}
+
+/// The same, of replicas that do not probe: they wait for the lease to end.
+pub(super) fn cluster_without_probes(replicas: usize) -> Cluster {
+    cluster_with(replicas, LeaseConfig { crash_probe: None, ..LeaseConfig::default() })
 }
 
 /// Lets time pass, with all that happens meanwhile.
@@ -143,6 +153,7 @@ impl Cluster {
             replica: "usurper".into(),
             address: String::new(),
             gap: Duration::ZERO,
+            crashed: None,
             reinstate: false,
         };
         self.server.claim(&request).await.unwrap().unwrap();

@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::ground::Ground;
-use crate::model::EndpointName;
+use crate::model::{EndpointName, Record};
 use crate::store::{
-    Batch, Channel, Claim, ClaimRequest, EmbeddedStore, FailureKind, LeaseValue, Observation,
-    Presence, Published, Reading, Renewal, Resumed, Store, StoreError, Subscription, Survey,
+    Batch, Channel, Claim, ClaimRequest, EmbeddedStore, Examination, FailureKind, LeaseValue,
+    Observation, Presence, Published, Reading, Renewal, Resumed, Store, StoreError, Subscription,
+    Survey,
 };
 
 /// More calls than this at one instant of the paused clock would never let it go on.
@@ -27,17 +28,19 @@ pub(super) enum Method {
     Claim,
     Renew,
     Release,
+    Reap,
     Publish,
     Subscribe,
 }
 
 impl Method {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Observe,
         Self::Acquire,
         Self::Claim,
         Self::Renew,
         Self::Release,
+        Self::Reap,
         Self::Publish,
         Self::Subscribe,
     ];
@@ -67,6 +70,15 @@ pub(super) struct Call {
     pub(super) answered: bool,
 }
 
+/// An open subscription.
+struct Open {
+    channel: Channel,
+    /// Cancelled: it ends.
+    cut: CancellationToken,
+    /// Cancelled: it brings nothing any more, and does not end either.
+    mute: CancellationToken,
+}
+
 /// Decides what goes wrong with the n-th call, counted from 1, of a method.
 type Plan = Box<dyn FnMut(Method, usize) -> Option<Fault> + Send>;
 
@@ -77,7 +89,7 @@ pub(super) struct Faulty {
     plan: Mutex<Plan>,
     calls: Mutex<Vec<Call>>,
     counts: Mutex<HashMap<Method, usize>>,
-    subscriptions: Mutex<Vec<(Channel, CancellationToken)>>,
+    subscriptions: Mutex<Vec<Open>>,
 }
 
 impl Faulty {
@@ -121,13 +133,19 @@ impl Faulty {
 
     /// Ends the open subscriptions to some channels.
     pub(super) fn cut(&self, channels: impl Fn(&Channel) -> bool) {
-        self.subscriptions.lock().retain(|(channel, open)| {
-            let cut = channels(channel);
+        self.subscriptions.lock().retain(|open| {
+            let cut = channels(&open.channel);
             if cut {
-                open.cancel();
+                open.cut.cancel();
             }
             !cut
         });
+    }
+
+    /// Lets the open subscriptions to some channels bring nothing any more.
+    pub(super) fn mute(&self, channels: impl Fn(&Channel) -> bool) {
+        let open = self.subscriptions.lock();
+        open.iter().filter(|open| channels(&open.channel)).for_each(|open| open.mute.cancel());
     }
 
     /// How often `method` was called.
@@ -240,6 +258,15 @@ impl Store for Faulty {
         self.call(Method::Release, async move { server.release(&claim).await }).await?
     }
 
+    async fn reap(&self, suspect: &Record) -> Result<bool, StoreError> {
+        let (server, suspect) = (self.server.clone(), suspect.clone());
+        self.call(Method::Reap, async move { server.reap(&suspect).await }).await?
+    }
+
+    async fn request_step_down(&self, term: u64) -> Result<(), StoreError> {
+        self.server.request_step_down(term).await
+    }
+
     async fn publish(&self, claim: &Claim, batch: &Batch) -> Result<Published, StoreError> {
         let (server, ground) = (self.server.clone(), Arc::clone(&self.ground));
         let (claim, batch) = (claim.clone(), batch.clone());
@@ -257,13 +284,16 @@ impl Store for Faulty {
         let (server, wanted) = (self.server.clone(), channel.clone());
         let subscription =
             self.call(Method::Subscribe, async move { server.subscribe(wanted).await }).await??;
-        let open = CancellationToken::new();
-        self.subscriptions.lock().push((channel, open.clone()));
-        let messages = stream::unfold(subscription, async |mut subscription| {
-            let message = subscription.next().await?;
-            Some((message, subscription))
+        let (cut, mute) = (CancellationToken::new(), CancellationToken::new());
+        self.subscriptions.lock().push(Open { channel, cut: cut.clone(), mute: mute.clone() });
+        let messages = stream::unfold((subscription, mute), async |(mut subscription, mute)| {
+            let message = match mute.run_until_cancelled(subscription.next()).await {
+                Some(message) => message?,
+                None => std::future::pending().await,
+            };
+            Some((message, (subscription, mute)))
         });
-        let until_cut = messages.take_until(open.cancelled_owned());
+        let until_cut = messages.take_until(cut.cancelled_owned());
         Ok(Subscription::new(until_cut.boxed()))
     }
 
@@ -281,6 +311,14 @@ impl Store for Faulty {
 
     async fn withdraw_presence(&self, replica: &str) -> Result<(), StoreError> {
         self.server.withdraw_presence(replica).await
+    }
+
+    async fn examine(
+        &self,
+        endpoint: &EndpointName,
+        polls: bool,
+    ) -> Result<Examination, StoreError> {
+        self.server.examine(endpoint, polls).await
     }
 
     async fn survey(&self) -> Result<Survey, StoreError> {

@@ -2,6 +2,7 @@
 //! every step.
 
 mod cluster;
+mod crashes;
 mod faulty;
 mod ground;
 mod leading;
@@ -10,3 +11,4 @@ mod replaced_store;
 mod shutdown;
 mod simulation;
 mod standby;
+mod step_down;

@@ -10,10 +10,10 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::{name, publication};
-use crate::model::{Beat, EndpointName, Publication, Version};
+use crate::model::{Beat, EndpointName, Publication, Record, Version};
 use crate::store::{
-    Batch, Channel, Claim, ClaimRequest, FailureKind, LeaseValue, Observation, Presence, Published,
-    Reading, Renewal, Resumed, Store, StoreError, Subscription, Survey,
+    Batch, Channel, Claim, ClaimRequest, Examination, FailureKind, LeaseValue, Observation,
+    Presence, Published, Reading, Renewal, Resumed, Store, StoreError, Subscription, Survey,
 };
 
 /// A store whose every message the test decides on.
@@ -177,6 +177,14 @@ impl Store for Server {
         Err(failure())
     }
 
+    async fn reap(&self, _: &Record) -> Result<bool, StoreError> {
+        Err(failure())
+    }
+
+    async fn request_step_down(&self, _: u64) -> Result<(), StoreError> {
+        Err(failure())
+    }
+
     async fn publish(&self, _: &Claim, _: &Batch) -> Result<Published, StoreError> {
         Err(failure())
     }
@@ -190,6 +198,10 @@ impl Store for Server {
     }
 
     async fn withdraw_presence(&self, _: &str) -> Result<(), StoreError> {
+        Err(failure())
+    }
+
+    async fn examine(&self, _: &EndpointName, _: bool) -> Result<Examination, StoreError> {
         Err(failure())
     }
 

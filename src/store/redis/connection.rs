@@ -5,24 +5,23 @@ use futures_util::StreamExt as _;
 use metrics::counter;
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
-use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
-use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo as _, RedisError};
+use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, ServerErrorKind};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::access::Access;
 use super::failure::{classify, describe};
-use crate::config::RedisConfig;
+use super::locate::Locator;
+use crate::config::{RedisConfig, RedisPlace, ServerAddress};
 use crate::store::{FailureKind, StoreError, Subscription};
-use crate::tls;
 
-/// How long a silent connection may be before the kernel asks whether the other side lives.
-const KEEPALIVE: Duration = Duration::from_secs(5);
-
-/// One Redis server, and how to reach it.
+/// The one Redis server that holds the cluster's keys, wherever it is at the time.
 #[derive(Clone, Debug)]
 pub(super) struct Server {
-    client: Client,
-    /// The address, for messages.
-    place: String,
+    locator: Arc<Locator>,
+    access: Access,
+    /// Where a master was last connected to. All connections are to follow it there.
+    present: Arc<watch::Sender<Option<ServerAddress>>>,
     /// The most time for a connection or an answer.
     timeout: Duration,
 }
@@ -54,6 +53,7 @@ impl Purpose {
 /// An open connection and the run id of the server at its other end, which cannot change under it.
 #[derive(Clone)]
 pub(super) struct Connection {
+    address: ServerAddress,
     pub(super) redis: MultiplexedConnection,
     pub(super) run_id: Arc<str>,
 }
@@ -67,90 +67,165 @@ pub(super) struct Link {
 }
 
 impl Server {
-    pub(super) fn new(config: &RedisConfig) -> Result<Self, StoreError> {
-        tls::install_provider();
-        let place = config.url.host_str().map_or_else(String::new, |host| {
-            format!("{host}:{}", config.url.port().unwrap_or(6379))
-        });
-        let invalid = |error: RedisError| classify(&place, &error);
-        let info = config.url.as_str().into_connection_info().map_err(invalid)?;
-        let mut login = info.redis_settings().clone();
-        if let Some(username) = &config.username {
-            login = login.set_username(username);
-        }
-        if let Some(password) = &config.password {
-            login = login.set_password(password.expose());
-        }
-        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
-        let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
-        let info = info.set_redis_settings(login).set_tcp_settings(tcp);
-        let client = Client::open(info).map_err(invalid)?;
-        Ok(Self { client, place, timeout: config.timeout })
-    }
-
-    pub(super) fn client(&self) -> Client {
-        self.client.clone()
+    /// `key`: any key of the cluster, all of which are at one server.
+    pub(super) fn new(config: &RedisConfig, key: &str) -> Self {
+        let access = Access::new(config);
+        let locator = Arc::new(Locator::new(&config.place, key, &access, config.timeout));
+        let present = match &config.place {
+            RedisPlace::Server { address, .. } => Some(address.clone()),
+            RedisPlace::Sentinel { .. } | RedisPlace::Cluster { .. } => None,
+        };
+        let present = Arc::new(watch::Sender::new(present));
+        Self { locator, access, present, timeout: config.timeout }
     }
 
     pub(super) fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// Bounds a request in time, says what went wrong with it, and counts that.
+    /// A client of the server, wherever it is now.
+    pub(super) async fn client(&self) -> Result<Client, StoreError> {
+        Ok(self.locate().await?.1)
+    }
+
+    async fn locate(&self) -> Result<(ServerAddress, Client), StoreError> {
+        let address = self.locator.locate().await.map_err(counted)?;
+        match self.access.client(&address) {
+            Ok(client) => Ok((address, client)),
+            Err(error) => Err(self.failed(&address, &error)),
+        }
+    }
+
+    /// Says what went wrong, counts it, and doubts that the server is still the one.
+    fn failed(&self, address: &ServerAddress, error: &RedisError) -> StoreError {
+        let place = format!("Redis at {address}");
+        let failure = classify(self.locator.advice(), &place, error);
+        self.doubt(failure.kind, address, Some(error));
+        counted(failure)
+    }
+
+    fn doubt(&self, kind: FailureKind, address: &ServerAddress, error: Option<&RedisError>) {
+        use FailureKind::{Moved, ReadOnly, Refused, Timeout};
+        if matches!(kind, Moved | ReadOnly | Refused | Timeout) {
+            self.locator.doubt(address, error);
+        }
+    }
+
+    /// Bounds a request in time, says what went wrong with it, and counts that. `late` says what
+    /// there was none of in time.
     async fn bounded<T>(
         &self,
+        address: &ServerAddress,
         limit: Duration,
+        late: &str,
         request: impl Future<Output = Result<T, RedisError>>,
     ) -> Result<T, StoreError> {
-        let result = match timeout(limit, request).await {
-            Ok(Ok(value)) => return Ok(value),
-            Ok(Err(error)) => classify(&self.place, &error),
+        match timeout(limit, request).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(self.failed(address, &error)),
             Err(_) => {
-                let waited = humantime::format_duration(limit);
-                describe(
-                    FailureKind::Timeout,
-                    &self.place,
-                    &format_args!("no answer within {waited}"),
-                )
+                let (kind, place) = (FailureKind::Timeout, format!("Redis at {address}"));
+                let cause = format_args!("{late} within {}", humantime::format_duration(limit));
+                self.doubt(kind, address, None);
+                Err(counted(describe(kind, self.locator.advice(), &place, &cause)))
             }
+        }
+    }
+
+    /// Bounds the opening of a connection in time.
+    async fn opened<T>(
+        &self,
+        address: &ServerAddress,
+        opening: impl Future<Output = Result<T, RedisError>>,
+    ) -> Result<T, StoreError> {
+        // A server without TLS waits for the end of what it takes for a long command.
+        let late = match self.access.is_encrypted() {
+            true => "perhaps it does not speak TLS: no answer",
+            false => "no answer",
         };
-        counter!("pollux_redis_failures_total", "kind" => result.kind.as_str()).increment(1);
-        Err(result)
+        self.bounded(address, self.timeout, late, opening).await
     }
 
     async fn connect(&self) -> Result<Connection, StoreError> {
-        let config =
-            AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-        let mut redis = self
-            .bounded(
-                self.timeout,
-                self.client.get_multiplexed_async_connection_with_config(&config),
-            )
-            .await?;
-        let info = async {
-            match redis::cmd("INFO").arg("server").query_async::<String>(&mut redis).await {
-                // The run id stays unknown, and a restart of the server unseen.
-                Err(error) if error.code() == Some("NOPERM") => Ok(String::new()),
-                reply => reply,
-            }
-        };
-        let info = self.bounded(self.timeout, info).await?;
-        let run_id = info.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or_default();
-        Ok(Connection { redis, run_id: run_id.into() })
+        let (address, client) = self.locate().await?;
+        self.connect_to(address, &client).await
     }
 
-    /// Opens a connection of its own for one channel.
+    /// Connects to a server and makes sure that it is a master, which all then follow.
+    async fn connect_to(
+        &self,
+        address: ServerAddress,
+        client: &Client,
+    ) -> Result<Connection, StoreError> {
+        let config =
+            AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+        let opening = client.get_multiplexed_async_connection_with_config(&config);
+        let mut redis = self.opened(&address, opening).await?;
+        let info = self.bounded(&address, self.timeout, "no answer", facts(&mut redis)).await?;
+        let fact = |name| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let run_id = fact("run_id").unwrap_or_default().into();
+        self.present.send_if_modified(|present| {
+            let moved = present.as_ref() != Some(&address);
+            if moved {
+                tracing::info!(%address, "found the Redis master");
+                *present = Some(address.clone());
+            }
+            moved
+        });
+        Ok(Connection { address, redis, run_id })
+    }
+
+    fn is_present(&self, address: &ServerAddress) -> bool {
+        self.present.borrow().as_ref() == Some(address)
+    }
+
+    /// Opens a connection of its own for one channel. It ends as soon as the master is known to be
+    /// elsewhere: the server from before may go on as if nothing had happened.
     pub(super) async fn subscribe(&self, channel: &str) -> Result<Subscription, StoreError> {
+        let (address, client) = self.locate().await?;
+        if !self.is_present(&address) {
+            // Only a connection that is not for a channel can ask whether it leads to a master.
+            self.connect_to(address.clone(), &client).await?;
+        }
+        let mut present = self.present.subscribe();
         let opening = async {
-            let mut pubsub = self.client.get_async_pubsub().await?;
+            let mut pubsub = client.get_async_pubsub().await?;
             pubsub.subscribe(channel).await?;
             Ok(pubsub)
         };
-        let pubsub = self.bounded(self.timeout, opening).await?;
+        let pubsub = self.opened(&address, opening).await?;
         let messages =
             pubsub.into_on_message().map(|message| message.get_payload_bytes().to_vec().into());
-        Ok(Subscription::new(messages.boxed()))
+        let elsewhere = async move {
+            let elsewhere = |present: &Option<_>| present.as_ref() != Some(&address);
+            if present.wait_for(elsewhere).await.is_err() {
+                std::future::pending().await
+            }
+        };
+        Ok(Subscription::new(messages.take_until(elsewhere).boxed()))
     }
+}
+
+/// What a server says of itself.
+///
+/// # Errors
+/// Also where it is a replica: it would take no writes, and what can be read there may be old.
+async fn facts(redis: &mut MultiplexedConnection) -> Result<String, RedisError> {
+    let mut info = redis::cmd("INFO");
+    match info.arg("server").arg("replication").query_async::<String>(redis).await {
+        // The run id stays unknown, and a restart of the server unseen.
+        Err(error) if error.code() == Some("NOPERM") => Ok(String::new()),
+        Ok(facts) if facts.lines().any(|line| line == "role:slave") => {
+            let kind = ErrorKind::Server(ServerErrorKind::ReadOnly);
+            Err((kind, "connected to a replica").into())
+        }
+        reply => reply,
+    }
+}
+
+fn counted(failure: StoreError) -> StoreError {
+    counter!("pollux_redis_failures_total", "kind" => failure.kind.as_str()).increment(1);
+    failure
 }
 
 impl Link {
@@ -165,7 +240,8 @@ impl Link {
 
     /// The open connection, or a new one.
     async fn connection(&self) -> Result<Connection, StoreError> {
-        if let Some(open) = self.open.lock().clone() {
+        let open = self.open.lock().clone();
+        if let Some(open) = open.filter(|open| self.server.is_present(&open.address)) {
             return Ok(open);
         }
         let opened = self.server.connect().await?;
@@ -185,8 +261,9 @@ impl Link {
         F: Future<Output = Result<T, RedisError>>,
     {
         let connection = self.connection().await?;
+        let address = connection.address.clone();
         purpose.count();
-        let result = self.server.bounded(limit, send(connection)).await;
+        let result = self.server.bounded(&address, limit, "no answer", send(connection)).await;
         if result.is_err() {
             self.give_up();
         }

@@ -1,15 +1,20 @@
 //! The store in Redis: one Lua script per atomic step.
 
+mod access;
+mod cluster;
 mod connection;
 mod failure;
 mod keys;
+mod locate;
+mod preflight;
 mod reply;
+mod sentinel;
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::{Script, ScriptInvocation, Value};
+use redis::{Script, ScriptInvocation};
 use rslock::LockManager;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -17,16 +22,17 @@ use uuid::Uuid;
 use self::connection::{Connection, Link, Purpose, Server};
 use self::keys::Keys;
 use super::{
-    ACQUISITION, Batch, Channel, Claim, ClaimRequest, LeaseValue, Observation, PRESENCE_EXPIRY,
-    Presence, Published, Reading, Renewal, Resumed, Store, StoreError, Subscription, Survey,
-    TIMELINE,
+    ACQUISITION, Batch, Channel, Claim, ClaimRequest, Examination, LeaseValue, Observation,
+    PRESENCE_EXPIRY, Presence, Published, Reading, Renewal, Resumed, Store, StoreError,
+    Subscription, Survey, TIMELINE,
 };
 use crate::config::RedisConfig;
-use crate::model::{Announcement, ClusterName, EndpointName};
+use crate::model::{Announcement, ClusterName, EndpointName, Record};
 
 static OBSERVE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("script/observe.lua")));
 static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("script/claim.lua")));
+static REAP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("script/reap.lua")));
 static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("script/renew.lua")));
 static RELEASE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("script/release.lua")));
@@ -54,13 +60,11 @@ pub struct RedisStore {
 
 impl RedisStore {
     /// Prepares the store; connections are opened when they are needed.
-    ///
-    /// # Errors
-    /// When the address is none that Redis understands.
-    pub fn new(cluster: &ClusterName, config: &RedisConfig) -> Result<Self, StoreError> {
-        let server = Server::new(config)?;
+    pub fn new(cluster: &ClusterName, config: &RedisConfig) -> Self {
+        let keys = Keys::new(cluster);
+        let server = Server::new(config, &keys.lease);
         let link = || Link::new(server.clone());
-        Ok(Self { keys: Keys::new(cluster), lease: link(), publish: link(), read: link(), server })
+        Self { keys, lease: link(), publish: link(), read: link(), server }
     }
 
     /// Runs a script on the lease's connection; answers with the server's run id as well.
@@ -96,7 +100,7 @@ impl RedisStore {
 impl Store for RedisStore {
     async fn observe(&self) -> Result<Observation, StoreError> {
         let (reply, run_id) = self
-            .run::<(i64, Value)>(Purpose::Probe, |_| {
+            .run::<reply::Observed>(Purpose::Probe, |_| {
                 let mut script = OBSERVE.prepare_invoke();
                 script.key(&self.keys.lease).key(&self.keys.leader);
                 script
@@ -106,9 +110,10 @@ impl Store for RedisStore {
     }
 
     async fn acquire(&self) -> Option<LeaseValue> {
+        let client = self.server.client().await.ok()?;
         // A manager of its own for each try: one whose connection is blackholed never recovers.
         // One round: the elector decides when to try again.
-        let mut manager = LockManager::from_clients(vec![self.server.client()]);
+        let mut manager = LockManager::from_clients(vec![client]);
         manager.set_retry(1, Duration::from_millis(1));
         let key = self.keys.lease.as_str();
         let limit = self.server.timeout() * 2;
@@ -135,6 +140,7 @@ impl Store for RedisStore {
                     .arg(&request.replica)
                     .arg(&request.address)
                     .arg(millis(request.gap))
+                    .arg(request.crashed.unwrap_or_default())
                     .arg(u8::from(request.reinstate))
                     .arg(run_id)
                     .arg(TIMELINE)
@@ -162,6 +168,8 @@ impl Store for RedisStore {
     }
 
     async fn renew(&self, claim: &Claim, alive: Uuid) -> Result<Renewal, StoreError> {
+        let (term, replica) = (claim.term, claim.replica.clone());
+        let announced = Announcement::Alive { term, replica };
         let mut script = RENEW.prepare_invoke();
         script
             .key(&self.keys.lease)
@@ -170,7 +178,9 @@ impl Store for RedisStore {
             .arg(claim.lease.to_string())
             .arg(claim.term)
             .arg(millis(claim.duration))
-            .arg(self.keys.alive(alive));
+            .arg(self.keys.alive(alive))
+            .arg(&self.keys.leadership)
+            .arg(reply::json(&announced));
         self.lease
             .request(Purpose::Lease, self.server.timeout(), async |mut connection| {
                 if self.finds_another_server(claim, &connection) {
@@ -203,6 +213,45 @@ impl Store for RedisStore {
             })
             .await?;
         Ok(held)
+    }
+
+    async fn reap(&self, suspect: &Record) -> Result<bool, StoreError> {
+        let Some(lease) = LeaseValue::from_hex(&suspect.lease) else {
+            return Ok(false);
+        };
+        let announced =
+            Announcement::Reaped { term: suspect.term, replica: suspect.replica.clone() };
+        let mut script = REAP.prepare_invoke();
+        script
+            .key(&self.keys.lease)
+            .key(&self.keys.leader)
+            .arg(lease.bytes())
+            .arg(suspect.term)
+            .arg(&suspect.lease)
+            .arg(suspect.sequence)
+            .arg(&suspect.alive)
+            .arg(&suspect.run_id)
+            .arg(&self.keys.leadership)
+            .arg(reply::json(&announced));
+        self.lease
+            .request(Purpose::Probe, self.server.timeout(), async |mut connection| {
+                if *connection.run_id != *suspect.run_id {
+                    return Ok(false);
+                }
+                script.invoke_async(&mut connection.redis).await
+            })
+            .await
+    }
+
+    async fn request_step_down(&self, term: u64) -> Result<(), StoreError> {
+        let request = reply::json(&Announcement::StepDown { term });
+        self.read
+            .request(Purpose::Lease, self.server.timeout(), async |mut connection| {
+                let mut command = redis::cmd("PUBLISH");
+                command.arg(&self.keys.leadership).arg(request);
+                command.query_async::<()>(&mut connection.redis).await
+            })
+            .await
     }
 
     async fn publish(&self, claim: &Claim, batch: &Batch) -> Result<Published, StoreError> {
@@ -303,6 +352,18 @@ impl Store for RedisStore {
                 let mut command = redis::cmd("HDEL");
                 command.arg(&self.keys.replicas).arg(replica);
                 command.query_async::<()>(&mut connection.redis).await
+            })
+            .await
+    }
+
+    async fn examine(
+        &self,
+        endpoint: &EndpointName,
+        polls: bool,
+    ) -> Result<Examination, StoreError> {
+        self.read
+            .request(Purpose::Read, self.server.timeout(), async |mut connection| {
+                preflight::examine(&mut connection, &self.keys, endpoint, polls).await
             })
             .await
     }

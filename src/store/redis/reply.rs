@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use crate::model::{Announcement, EndpointName, Publication, Record, Version};
 use crate::store::{
-    Cause, Observation, PRESENCE_EXPIRY, PollState, Presence, Published, Reading, Resumed,
-    Standing, Survey, TimelineEntry,
+    Cause, LeaseValue, Observation, PRESENCE_EXPIRY, PollState, Presence, Published, Pulse,
+    Reading, Resumed, Standing, Survey, TimelineEntry,
 };
 
 type Fields = HashMap<String, String>;
@@ -39,6 +39,7 @@ pub(super) fn cause(name: &str) -> Cause {
     match name {
         "first" => Cause::First,
         "released" => Cause::Released,
+        "crashed" => Cause::Crashed,
         "restarted" => Cause::Restarted,
         _ => Cause::Expired,
     }
@@ -69,11 +70,34 @@ fn held_for(pttl: i64) -> Option<Duration> {
     }
 }
 
-pub(super) fn observation((pttl, fields): (i64, Value), run_id: &str) -> Observation {
+/// The lease's `PTTL` and value, the record, and the subscribers of its liveness channel.
+pub(super) type Observed = (i64, Option<Vec<u8>>, Value, i64);
+
+pub(super) fn observation(
+    (pttl, lease, fields, subscribers): Observed,
+    run_id: &str,
+) -> Observation {
+    let record = Fields::from_redis_value(fields).ok().as_ref().and_then(record);
+    let lease = lease.map(LeaseValue::new);
+    let pulse = record.as_ref().map(|record| pulse(record, lease, subscribers, run_id));
     Observation {
         held_for: held_for(pttl),
-        record: Fields::from_redis_value(fields).ok().as_ref().and_then(record),
+        pulse: pulse.unwrap_or(Pulse::Unknown),
+        record,
         run_id: run_id.to_owned(),
+    }
+}
+
+/// Subscribers are counted by one server alone, so it must be the one that was claimed on.
+fn pulse(record: &Record, lease: Option<LeaseValue>, subscribers: i64, run_id: &str) -> Pulse {
+    let recorded = lease.is_some_and(|lease| lease.to_string() == record.lease);
+    if !recorded || run_id.is_empty() || record.run_id != run_id {
+        return Pulse::Unknown;
+    }
+    match subscribers {
+        0 => Pulse::None,
+        1.. => Pulse::Felt,
+        _ => Pulse::Unknown,
     }
 }
 
@@ -152,6 +176,7 @@ pub(super) fn survey(
             held_for: held_for(pttl),
             record: record(&leader),
             run_id: run_id.to_owned(),
+            pulse: Pulse::Unknown,
         },
         replicas,
         timeline: timeline.iter().filter_map(|(id, fields)| timeline_entry(id, fields)).collect(),

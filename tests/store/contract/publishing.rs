@@ -57,7 +57,12 @@ async fn a_batch_of_checks_and_states_publishes_nothing(store: &dyn Store) {
     let claim = lead(store).await;
     publish(store, &claim, &batch(&claim, 0, &["a"])).await;
     let mut updates = updates(store).await;
-    let state = PollState { etag: Some("\"new\"".into()), ..PollState::default() };
+    let state = PollState {
+        etag: Some("\"new\"".into()),
+        failures: 6,
+        retry_at: Some(claim.now + 4_000),
+        ..PollState::default()
+    };
     let checked_at = claim.now + 7;
     let quiet = Batch {
         after: 1,

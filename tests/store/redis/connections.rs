@@ -9,17 +9,12 @@ use super::ask;
 use super::proxy::Proxy;
 use crate::common::redis_server::RedisServer;
 use crate::setup::{
-    DEADLINE, answered, batch, lead, name, next, publish, store_on, store_with, updates,
+    DEADLINE, answered, at, batch, lead, name, next, publish, store_on, store_with, updates,
 };
 
 /// A store that soon gives up waiting.
 pub(super) fn impatient_store(url: &str) -> RedisStore {
-    store_with(RedisConfig {
-        url: url.parse().unwrap(),
-        username: None,
-        password: None,
-        timeout: Duration::from_millis(500),
-    })
+    store_with(RedisConfig { timeout: Duration::from_millis(500), ..at(url) })
 }
 
 #[tokio::test]

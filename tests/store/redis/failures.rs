@@ -12,30 +12,24 @@ use super::{ask, contents};
 use crate::common::redis_server::RedisServer;
 use crate::common::{eventually, free_port};
 use crate::setup::{
-    DEADLINE, acquire, answered, batch, beat, claim, lead, next, publish, request, store_on,
+    DEADLINE, acquire, answered, at, batch, beat, claim, lead, next, publish, request, store_on,
     store_with, updates,
 };
 
 /// A store that logs in, and soon gives up waiting.
 fn store_as(server: &RedisServer, username: Option<&str>, password: &str) -> RedisStore {
     store_with(RedisConfig {
-        url: server.url().parse().unwrap(),
         username: username.map(str::to_owned),
         password: Some(Secret::new(password.to_owned())),
-        timeout: Duration::from_secs(5),
+        ..at(&server.url())
     })
 }
 
 fn impatient_store_on(server: &RedisServer) -> RedisStore {
-    store_with(RedisConfig {
-        url: server.url().parse().unwrap(),
-        username: None,
-        password: None,
-        timeout: Duration::from_millis(200),
-    })
+    store_with(RedisConfig { timeout: Duration::from_millis(200), ..at(&server.url()) })
 }
 
-fn assert_kind<T: std::fmt::Debug>(answer: Result<T, StoreError>, kind: FailureKind) {
+pub(super) fn assert_kind<T: std::fmt::Debug>(answer: Result<T, StoreError>, kind: FailureKind) {
     let failure = answer.expect_err("the request fails");
     assert_eq!(failure.kind, kind, "{failure}");
 }

@@ -1,6 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use pollux::config::RedisConfig;
 use pollux::model::{ClusterName, EndpointName};
 use pollux::store::{Batch, Channel, Presence, RedisStore, Store as _};
 use redis::streams::StreamRangeReply;
@@ -9,7 +8,7 @@ use serde_json::Value;
 use super::{ask, key};
 use crate::common::redis_server::RedisServer;
 use crate::setup::{
-    ADDRESS, DEADLINE, REPLICA, batch, beat, lead, name, next, publish, read, request, store_on,
+    ADDRESS, REPLICA, at, batch, beat, lead, name, next, publish, read, request, store_on,
 };
 
 /// Does everything that writes.
@@ -188,15 +187,10 @@ async fn without_a_history_none_is_kept() {
 #[tokio::test]
 async fn names_with_dots_and_dashes_keep_to_themselves() {
     let server = RedisServer::start().await;
-    let config = RedisConfig {
-        url: server.url().parse().unwrap(),
-        username: None,
-        password: None,
-        timeout: DEADLINE,
-    };
+    let config = at(&server.url());
     let endpoints = ["a", "A", "a.b-c_d", "0-0..__", "snapshot"];
     for cluster in ["eu-1.prices_x", "eu-1.prices", "0"] {
-        let store = RedisStore::new(&ClusterName::new(cluster).unwrap(), &config).unwrap();
+        let store = RedisStore::new(&ClusterName::new(cluster).unwrap(), &config);
         let claim = lead(&store).await;
         assert_eq!(read(&store, &endpoints).await.snapshots.len(), 0, "{cluster}");
         publish(&store, &claim, &batch(&claim, 0, &endpoints)).await;

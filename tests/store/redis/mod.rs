@@ -1,5 +1,6 @@
 //! What only a real Redis server can show: its keys, its failures, its restarts.
 
+mod cluster;
 mod connections;
 mod failures;
 mod keys;
@@ -8,6 +9,8 @@ mod proxy;
 mod replay;
 mod restarts;
 mod scale;
+mod sentinel;
+mod tls;
 
 use redis::FromRedisValue;
 

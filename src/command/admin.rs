@@ -1,0 +1,108 @@
+//! Talks to the admin server of a replica.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use reqwest::{Client, RequestBuilder, Response};
+use url::Url;
+
+use super::Failure;
+use crate::admin::{ClusterReport, StepDownRequested};
+use crate::config::{Config, Secret};
+use crate::tls;
+
+/// How long a replica may take to answer; its store may be slow.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The admin address of the replica that a configuration describes, on this machine.
+///
+/// # Errors
+/// When the address cannot be written as a URL, which no listening address is.
+pub fn admin_url(config: &Config) -> Result<Url, Failure> {
+    let mut listen = config.admin.listen;
+    if listen.ip().is_unspecified() {
+        let loopback: IpAddr = if listen.is_ipv4() {
+            std::net::Ipv4Addr::LOCALHOST.into()
+        } else {
+            std::net::Ipv6Addr::LOCALHOST.into()
+        };
+        listen.set_ip(loopback);
+    }
+    let url = format!("http://{listen}");
+    url.parse().map_err(|error| Failure::Other(format!("{url}: {error}")))
+}
+
+/// A replica's admin server.
+pub(super) struct AdminClient<'a> {
+    admin: &'a Url,
+    http: Client,
+}
+
+impl<'a> AdminClient<'a> {
+    pub(super) fn new(admin: &'a Url) -> Result<Self, Failure> {
+        tls::install_provider();
+        match Client::builder().no_proxy().timeout(TIMEOUT).build() {
+            Ok(http) => Ok(Self { admin, http }),
+            Err(error) => Err(Failure::Other(format!("cannot send requests: {error}"))),
+        }
+    }
+
+    /// What the replica knows of the cluster, and the same as it was sent.
+    pub(super) async fn cluster(&self) -> Result<(ClusterReport, String), Failure> {
+        let response = self.send(self.http.get(self.at("/v1/cluster")?)).await?;
+        let response = response.error_for_status().map_err(|error| self.unanswered(&error))?;
+        let text = response.text().await.map_err(|error| self.unanswered(&root_cause(&error)))?;
+        Ok((self.read(&text)?, text))
+    }
+
+    /// Asks whoever leads to hand over.
+    pub(super) async fn step_down(
+        &self,
+        token: Option<&Secret>,
+    ) -> Result<StepDownRequested, Failure> {
+        let mut request = self.http.post(self.at("/v1/step-down")?);
+        if let Some(token) = token {
+            request = request.bearer_auth(token.expose());
+        }
+        let response = self.send(request).await?;
+        let refused = !response.status().is_success();
+        let text = response.text().await.map_err(|error| self.unanswered(&root_cause(&error)))?;
+        if refused {
+            let problem: serde_json::Value = self.read(&text)?;
+            let detail = problem["detail"].as_str().unwrap_or(&text);
+            return Err(Failure::Other(format!("{}: {detail}", self.admin)));
+        }
+        self.read(&text)
+    }
+
+    fn at(&self, path: &str) -> Result<Url, Failure> {
+        self.admin.join(path).map_err(|error| self.unanswered(&error))
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
+        request.send().await.map_err(|error| self.unanswered(&root_cause(&error)))
+    }
+
+    fn read<T: serde::de::DeserializeOwned>(&self, text: &str) -> Result<T, Failure> {
+        serde_json::from_str(text).map_err(|error| {
+            let admin = self.admin;
+            Failure::Other(format!("{admin} does not answer as a replica's admin server: {error}"))
+        })
+    }
+
+    fn unanswered(&self, error: &dyn std::fmt::Display) -> Failure {
+        Failure::Other(format!(
+            "no replica answers at {}: {error}; --url or --config names another admin address",
+            self.admin
+        ))
+    }
+}
+
+/// The innermost error: the others only say that something failed.
+fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,181 @@
+//! The half of the elector's state machine that stands by.
+
+use std::time::Duration;
+
+use metrics::counter;
+use tokio::select;
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+
+use super::channels::Heard;
+use super::elector::{Duties, Elector, FAREWELL};
+use super::probe::{Answer, Next, Probe};
+use crate::backoff::Backoff;
+use crate::clock::Moment;
+use crate::model::{Announcement, Record};
+use crate::store::{LeaseValue, Pulse};
+
+/// A lease ends a little after its `PTTL`, which is rounded to milliseconds.
+const ROUNDING: Duration = Duration::from_millis(1);
+
+/// A lease that was free and has been taken.
+pub(super) struct Taken {
+    pub(super) lease: LeaseValue,
+    /// When the request was sent.
+    pub(super) sent: Moment,
+    /// Since when nobody had led, as far as this replica saw.
+    pub(super) leaderless_since: Option<Instant>,
+}
+
+impl<D: Duties> Elector<D> {
+    /// Waits for a free lease and takes it. `led_until`: when this replica led last. `None`: the
+    /// replica shuts down.
+    pub(super) async fn stand_by(&mut self, led_until: Option<Instant>) -> Option<Taken> {
+        let shutdown = self.shutdown.clone();
+        select! {
+            biased;
+            () = shutdown.cancelled() => None,
+            taken = self.contend(led_until) => Some(taken),
+        }
+    }
+
+    /// Waits after a release until another has claimed, for two retry periods at the most: nobody
+    /// else may be there.
+    pub(super) async fn let_others_go_first(&mut self) {
+        let shutdown = self.shutdown.clone();
+        let until = Instant::now() + self.lease.retry_period * 2;
+        select! {
+            biased;
+            () = shutdown.cancelled() => {}
+            () = sleep_until(until) => tracing::info!("nobody else claims: standing by again"),
+            () = self.hear_a_claim() => {}
+        }
+    }
+
+    async fn hear_a_claim(&mut self) {
+        while !matches!(self.hear().await, Heard::Announcement(Announcement::Claimed { .. })) {}
+    }
+
+    /// Tries for the lease whenever it may be free, until it is taken.
+    async fn contend(&mut self, led_until: Option<Instant>) -> Taken {
+        let mut leaderless_since = led_until;
+        let mut probe = Probe::new(&self.lease);
+        let mut lost_a_race = false;
+        loop {
+            let answer = self.observe().await;
+            let observation = &answer.observation;
+            let replaced = self.is_replaced(&observation.run_id);
+            if let Some(held_for) = observation.held_for {
+                if std::mem::take(&mut lost_a_race) {
+                    counter!("pollux_redis_failures_total", "kind" => "contention").increment(1);
+                }
+                self.tries.reset();
+                leaderless_since = match probe.judge(&answer, held_for) {
+                    Next::Wait(wait) => self.watch(answer.asked + held_for, wait).await,
+                    Next::Reap(record) => self.reap(&record).await,
+                };
+                continue;
+            }
+            let given_back = |record: &Record| record.lease.is_empty();
+            if replaced && !observation.record.as_ref().is_some_and(given_back) {
+                self.leave_first_try_to_its_holder().await;
+            }
+            sleep(self.tries.wait()).await;
+            // A lease without a liveness channel still counts, so do not wait for it for long.
+            timeout(FAREWELL, self.liveness.open()).await.ok();
+            let sent = self.clock.now();
+            if let Some(lease) = self.store.acquire().await {
+                return Taken { lease, sent, leaderless_since };
+            }
+            lost_a_race = true;
+        }
+    }
+
+    /// Asks the store who leads, until it answers.
+    async fn observe(&mut self) -> Answer {
+        let mut backoff = Backoff::up_to(self.lease.retry_period);
+        let first_asked = Instant::now();
+        loop {
+            let asked = Instant::now();
+            match self.store.observe().await {
+                Ok(observation) => {
+                    self.observer.observed(&observation);
+                    if observation.pulse == Pulse::Felt {
+                        self.last_pulse = Some(asked);
+                    }
+                    let answered = Instant::now();
+                    return Answer { observation, first_asked, asked, answered };
+                }
+                Err(error) => {
+                    self.observer.failed("ask the store who leads", &error);
+                    sleep(backoff.wait()).await;
+                }
+            }
+        }
+    }
+
+    /// Waits for `wait`, or until something was announced, while a lease is held until `end`; since
+    /// when nobody leads, should the lease be free now: since the release, the crash, or the last
+    /// sign of a leader that let its lease end.
+    async fn watch(&mut self, end: Instant, wait: Duration) -> Option<Instant> {
+        let until = Instant::now() + wait + ROUNDING;
+        select! {
+            biased;
+            () = sleep_until(until) => end.checked_sub(self.lease.duration).or(Some(end)),
+            heard = self.hear() => match heard {
+                Heard::Announcement(Announcement::Released { .. }) => Some(Instant::now()),
+                Heard::Announcement(Announcement::Reaped { .. }) => self.last_pulse,
+                _ => None,
+            }
+        }
+    }
+
+    /// Takes the lease of a dead leader away; since when nobody leads.
+    async fn reap(&mut self, suspect: &Record) -> Option<Instant> {
+        let Record { term, replica, .. } = suspect;
+        match self.store.reap(suspect).await {
+            Ok(true) => {
+                tracing::warn!(term, leader = replica, "the leader crashed: its lease is free");
+                self.crashed = Some(*term);
+                self.last_pulse
+            }
+            Ok(false) => None,
+            Err(error) => {
+                self.observer.failed("take the lease of a crashed leader away", &error);
+                None
+            }
+        }
+    }
+
+    /// Waits for something to be heard, and notes what it tells of terms.
+    async fn hear(&mut self) -> Heard {
+        let heard = self.announcements.next().await;
+        match &heard {
+            Heard::Announcement(Announcement::Claimed { term, .. }) => {
+                self.observer.saw_term(*term);
+            }
+            Heard::Announcement(Announcement::Reaped { term, .. }) => self.crashed = Some(*term),
+            _ => {}
+        }
+        heard
+    }
+
+    /// Whether another server answers than the last time; where one cannot tell, it does not.
+    fn is_replaced(&mut self, run_id: &str) -> bool {
+        if run_id.is_empty() || run_id == self.server {
+            return false;
+        }
+        !std::mem::replace(&mut self.server, run_id.to_owned()).is_empty()
+    }
+
+    /// On another server, which may have lost the lease, gives its holder the time of two
+    /// renewals to claim again: the leader needs not change.
+    async fn leave_first_try_to_its_holder(&mut self) {
+        tracing::info!("the store was replaced or restarted: waiting for its leader to claim");
+        let until = Instant::now() + self.lease.retry_period * 2;
+        while let Ok(heard) = timeout_at(until, self.hear()).await {
+            if matches!(heard, Heard::Announcement(_)) {
+                return;
+            }
+        }
+    }
+}
