@@ -105,12 +105,14 @@ impl Cluster {
     /// Every step that the cluster takes of itself.
     fn steps(&self, state: &State, steps: &mut Vec<Action>) {
         steps.extend((0..state.flights.len()).map(Action::Arrive));
-        for (r, replica) in state.replicas.iter().enumerate().filter(|(_, one)| !one.frozen) {
+        let twins = state.replicas[0] == state.replicas[1];
+        let awake = |(r, replica): &(usize, &Replica)| !replica.frozen && !(twins && *r > 0);
+        for (r, replica) in state.replicas.iter().enumerate().filter(awake) {
             steps.push(Action::Observe(r));
             match replica.role {
                 Role::Standby => {
                     steps.extend([Action::Acquire(r)]);
-                    if self.bounds.crashes + self.bounds.lost_liveness > 0 {
+                    if self.bounds.probing() {
                         steps.extend([Action::Probe(r), Action::Confirm(r), Action::Reap(r)]);
                     }
                 }
@@ -246,7 +248,7 @@ impl State {
     fn act(&mut self, model: &Cluster, action: Action) -> bool {
         match action {
             Action::Observe(r) => self.observe(r),
-            Action::Acquire(r) => self.acquire(r),
+            Action::Acquire(r) => self.acquire(model, r),
             Action::Claim(r) => self.claim(model, r, true),
             Action::Renew(r) => self.renew(model, r),
             Action::Resume(r) => {

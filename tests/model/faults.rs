@@ -32,6 +32,8 @@ pub struct Bounds {
     pub restarts: u8,
     /// The other server takes over with what it has.
     pub failovers: u8,
+    /// The server that is replaced is gone; else it lives on for those connected to it.
+    pub gone: bool,
     /// That server's clock may be behind.
     pub behind: bool,
     /// The server that was replaced becomes a replica of the one that replaced it.
@@ -61,6 +63,7 @@ impl Bounds {
         flushes: 0,
         restarts: 0,
         failovers: 0,
+        gone: false,
         behind: false,
         rejoins: 0,
         lost_liveness: 0,
@@ -68,6 +71,11 @@ impl Bounds {
         moves: 0,
         beats: 0,
     };
+
+    /// Whether a probe could find anything: liveness channels matter only then.
+    pub fn probing(&self) -> bool {
+        self.crashes + self.lost_liveness > 0
+    }
 }
 
 /// What no replica or gateway does of itself.
@@ -267,6 +275,9 @@ impl State {
             self.servers[self.address].run_id = self.new_run_id();
         }
         self.servers[self.address].behind = behind;
+        if model.bounds.gone {
+            self.disconnect(1 - self.address);
+        }
     }
 
     fn new_run_id(&mut self) -> u8 {

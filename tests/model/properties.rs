@@ -11,6 +11,7 @@ pub enum Guarantee {
     OneEffectiveWriter,
     ReaderNeverGoesBack,
     NothingCurrentIsLost,
+    ReadersHoldWhatTheStoreHolds,
     NoLateBeat,
     NoFlapping,
     UniqueLeaderships,
@@ -19,10 +20,11 @@ pub enum Guarantee {
 }
 
 impl Guarantee {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::OneEffectiveWriter,
         Self::ReaderNeverGoesBack,
         Self::NothingCurrentIsLost,
+        Self::ReadersHoldWhatTheStoreHolds,
         Self::NoLateBeat,
         Self::NoFlapping,
         Self::UniqueLeaderships,
@@ -37,6 +39,9 @@ impl Guarantee {
             Self::ReaderNeverGoesBack => "a reader never goes back",
             Self::NothingCurrentIsLost => {
                 "once all is settled somebody leads, and every reader holds the newest snapshot"
+            }
+            Self::ReadersHoldWhatTheStoreHolds => {
+                "once all is settled every reader holds what the store holds"
             }
             Self::NoLateBeat => "no beat tells of checks after a later one did",
             Self::NoFlapping => "a lost connection that is back within 50 ms costs no leadership",
@@ -59,6 +64,11 @@ impl Guarantee {
                     is_current(state) || state.ghost.excused || !model.is_settled(state)
                 })
             }
+            Self::ReadersHoldWhatTheStoreHolds => {
+                Property::always(name, |model: &Cluster, state: &State| {
+                    is_delivered(state) || state.ghost.excused || !model.is_settled(state)
+                })
+            }
             Self::NoLateBeat => Property::always(name, |_, state: &State| !state.ghost.late_beat),
             Self::NoFlapping => Property::always(name, |_, state: &State| !state.ghost.flapped),
             Self::UniqueLeaderships => {
@@ -72,6 +82,14 @@ impl Guarantee {
             }),
         }
     }
+}
+
+/// Whether every reader has the body in the store, if there is one.
+fn is_delivered(state: &State) -> bool {
+    let stored = state.servers[state.address].data.snapshot.body;
+    let gateways = state.gateways.iter().map(|gateway| gateway.held.body);
+    let client = (!state.gateways.is_empty()).then_some(state.client.has.body);
+    stored == 0 || gateways.chain(client).all(|held| held == stored)
 }
 
 /// Whether an awake replica leads, has published what the backend answers, and every reader has it.

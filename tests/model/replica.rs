@@ -169,7 +169,7 @@ impl State {
     }
 
     /// Subscribes to a fresh liveness channel and takes the lease if it is free.
-    pub fn acquire(&mut self, r: usize) {
+    pub fn acquire(&mut self, model: &Cluster, r: usize) {
         let observed = self.replicas[r].lease_link.unwrap_or(self.address);
         let held = |server: usize| self.servers[server].data.lease != 0;
         if self.replicas[r].role != Role::Standby || held(observed) || held(self.address) {
@@ -182,7 +182,9 @@ impl State {
         self.servers[self.address].data.lease = lease;
         let replica = &mut self.replicas[r];
         replica.role = Role::Acquired { lease, reinstate: false };
-        replica.liveness = Liveness::Open(self.address);
+        if model.bounds.probing() {
+            replica.liveness = Liveness::Open(self.address);
+        }
         replica.suspicion = None;
     }
 
