@@ -11,11 +11,13 @@ use crate::backoff::Backoff;
 use crate::config::EndpointConfig;
 use crate::election::{Leadership, Refutation};
 use crate::model::{Beat, Publication, Record, Version};
-use crate::store::{Batch, BatchItem, PollState, Published, Standing, Store};
+use crate::store::{Batch, BatchItem, DatedBeat, PollState, Published, Standing, Store};
 
 /// The time from one beat to the next. A check that a beat tells of is this old at the most, which
 /// leaves gateways a tenth of the second within which they promise to tell what is stale.
 pub const BEAT: Duration = Duration::from_millis(900);
+/// How long a beat may be on its way, in ms: about as long as the next one is not sent.
+const MOST_DELAY: u64 = 1_000;
 /// The longest wait between two tries to publish the same batch.
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
 
@@ -115,7 +117,7 @@ impl<'a> Publisher<'a> {
         let name = |endpoint: &usize| self.endpoints[*endpoint].name.clone();
         let checked = unchanged.keys().map(name).collect();
         let last = Version::new(self.leadership.term(), batch.last());
-        batch.beat = Some(Beat { last, checked }.json());
+        batch.beat = Some(self.dated(Beat { last, checked }));
         batch.checked.extend(unchanged.iter().map(|(endpoint, at)| (name(endpoint), *at)));
     }
 
@@ -169,9 +171,14 @@ impl<'a> Publisher<'a> {
         })
     }
 
+    fn dated(&self, beat: Beat) -> DatedBeat {
+        let now = self.leadership.store_time(Instant::now());
+        DatedBeat { json: beat.json(), until: now + MOST_DELAY }
+    }
+
     fn forget_checks(&self, batch: &mut Batch) {
         let last = Version::new(self.leadership.term(), batch.last());
-        batch.beat = batch.beat.take().map(|_| Beat { last, checked: Vec::new() }.json());
+        batch.beat = batch.beat.take().map(|_| self.dated(Beat { last, checked: Vec::new() }));
     }
 
     /// Whether a batch whose answer was lost took effect: then the record is where it would be.

@@ -345,8 +345,8 @@ impl State {
         if let Some(record) = &mut self.record {
             record.sequence = batch.last();
         }
-        if let Some(beat) = &batch.beat {
-            self.updates.send(beat.clone()).ok();
+        if let Some(beat) = batch.beat.as_ref().filter(|beat| self.clock.now() <= beat.until) {
+            self.updates.send(beat.json.clone()).ok();
         }
         Published::Accepted
     }

@@ -277,7 +277,7 @@ pub struct Batch {
     /// State that changed without a publication.
     pub states: Vec<(EndpointName, PollState)>,
     /// Whether to tell the gateways which endpoints were checked.
-    pub beat: Option<Bytes>,
+    pub beat: Option<DatedBeat>,
     /// How many publications the history keeps; 0: there is none.
     pub history: u64,
 }
@@ -287,6 +287,16 @@ impl Batch {
     pub fn last(&self) -> u64 {
         self.after + self.items.len() as u64
     }
+}
+
+/// A beat, which may be on its way for so long that what it says is no longer so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatedBeat {
+    /// The message.
+    pub json: Bytes,
+    /// Until when the store passes it on, in ms by its clock. Gateways take the checks that a beat
+    /// tells of for new; a copy that was stuck in a connection would make old ones look so.
+    pub until: u64,
 }
 
 /// One publication of a batch, with what the next leader needs to go on from it.

@@ -8,7 +8,8 @@ use pollux::http::serve;
 use pollux::hub::Hub;
 use pollux::model::{Beat, Body, EndpointName, Publication, Version};
 use pollux::store::{
-    Batch, BatchItem, Claim, ClaimRequest, EmbeddedStore, PollState, Published, Store as _,
+    Batch, BatchItem, Claim, ClaimRequest, DatedBeat, EmbeddedStore, PollState, Published,
+    Store as _,
 };
 use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
@@ -123,7 +124,11 @@ impl Running {
             last: self.version(self.sequence),
             checked: vec![EndpointName::new(endpoint).unwrap()],
         };
-        let batch = Batch { after: self.sequence, beat: Some(beat.json()), ..Batch::default() };
+        let batch = Batch {
+            after: self.sequence,
+            beat: Some(DatedBeat { json: beat.json(), until: u64::MAX }),
+            ..Batch::default()
+        };
         self.take_effect(batch).await;
     }
 

@@ -1,11 +1,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use pollux::config::{RedisConfig, RedisPlace, ServerAddress, TlsConfig, TlsIdentity};
+use pollux::config::{RedisConfig, RedisPlace, Secret, ServerAddress, TlsConfig, TlsIdentity};
 use pollux::model::{Beat, Body, ClusterName, EndpointName, Publication, Version};
 use pollux::store::{
-    Batch, BatchItem, Channel, Claim, ClaimRequest, LeaseValue, PollState, Published, Reading,
-    RedisStore, Store, StoreError, Subscription,
+    Batch, BatchItem, Channel, Claim, ClaimRequest, DatedBeat, LeaseValue, PollState, Published,
+    Reading, RedisStore, Store, StoreError, Subscription,
 };
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -26,9 +26,9 @@ pub(crate) const SHORT: Duration = Duration::from_millis(100);
 pub(crate) const REPLICA: &str = "castor";
 pub(crate) const ADDRESS: &str = "http://127.0.0.1:9090";
 
-/// Makes each function three tests: over each store, and over Redis in the shape that differs most
-/// from the plain one.
-macro_rules! on_both_stores {
+/// Makes each function three tests: over the embedded store; over Redis as a user with the least
+/// privileges; and over Redis in the shape that differs most from the plain one.
+macro_rules! on_every_store {
     ($($behaviour:ident),+ $(,)?) => {
         mod embedded {
             $(
@@ -39,12 +39,12 @@ macro_rules! on_both_stores {
             )+
         }
 
-        mod redis {
+        mod redis_with_least_privileges {
             $(
                 #[tokio::test]
                 async fn $behaviour() {
-                    let server = crate::common::redis_server::RedisServer::start().await;
-                    super::$behaviour(&crate::setup::store_on(&server)).await;
+                    let server = crate::setup::guarded_server().await;
+                    super::$behaviour(&crate::setup::store_of_poller(&server)).await;
                 }
             )+
         }
@@ -60,7 +60,20 @@ macro_rules! on_both_stores {
         }
     };
 }
-pub(crate) use on_both_stores;
+pub(crate) use on_every_store;
+
+/// A server with the users of the example.
+pub(crate) async fn guarded_server() -> RedisServer {
+    let acl = concat!(env!("CARGO_MANIFEST_DIR"), "/config/redis-acl.conf");
+    RedisServer::with_options(&["--include", acl]).await
+}
+
+/// What a poller may do on such a server.
+pub(crate) fn store_of_poller(server: &RedisServer) -> RedisStore {
+    let username = Some("pollux-poller".to_owned());
+    let password = Some(Secret::new("change-me".to_owned()));
+    store_with(RedisConfig { username, password, ..at(&server.url()) })
+}
 
 /// The store of the cluster `test` on a server.
 pub(crate) fn store_on(server: &RedisServer) -> RedisStore {
@@ -207,6 +220,7 @@ pub(crate) fn batch(claim: &Claim, after: u64, endpoints: &[&str]) -> Batch {
 pub(crate) fn beat(claim: &Claim, after: u64) -> Batch {
     let last = Version::new(claim.term, after);
     let beat = Beat { last, checked: vec![name("a")] }.json();
+    let beat = DatedBeat { json: beat, until: u64::MAX };
     Batch { after, beat: Some(beat), history: 1000, ..Batch::default() }
 }
 

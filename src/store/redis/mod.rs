@@ -8,13 +8,14 @@ mod keys;
 mod locate;
 mod preflight;
 mod reply;
+mod scripts;
 mod sentinel;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::{Script, ScriptInvocation};
+use redis::ScriptInvocation;
 use rslock::LockManager;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -23,23 +24,11 @@ use self::connection::{Connection, Link, Purpose, Server};
 use self::keys::Keys;
 use super::{
     ACQUISITION, Batch, Channel, Claim, ClaimRequest, Examination, LeaseValue, Observation,
-    PRESENCE_EXPIRY, Presence, Published, Reading, Renewal, Resumed, Store, StoreError,
-    Subscription, Survey, TIMELINE,
+    Presence, Published, Reading, Renewal, Resumed, Store, StoreError, Subscription, Survey,
+    TIMELINE,
 };
 use crate::config::RedisConfig;
 use crate::model::{Announcement, ClusterName, EndpointName, Record};
-
-static OBSERVE: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("script/observe.lua")));
-static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("script/claim.lua")));
-static REAP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("script/reap.lua")));
-static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("script/renew.lua")));
-static RELEASE: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("script/release.lua")));
-static PUBLISH: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("script/publish.lua")));
-static PRESENCE: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("script/presence.lua")));
 
 /// How many snapshots are read at once, and from how many bytes on no further one: Redis does
 /// nothing else meanwhile.
@@ -99,13 +88,8 @@ impl RedisStore {
 #[async_trait]
 impl Store for RedisStore {
     async fn observe(&self) -> Result<Observation, StoreError> {
-        let (reply, run_id) = self
-            .run::<reply::Observed>(Purpose::Probe, |_| {
-                let mut script = OBSERVE.prepare_invoke();
-                script.key(&self.keys.lease).key(&self.keys.leader);
-                script
-            })
-            .await?;
+        let (reply, run_id) =
+            self.run::<reply::Observed>(Purpose::Probe, |_| scripts::observe(&self.keys)).await?;
         Ok(reply::observation(reply, &run_id))
     }
 
@@ -125,29 +109,7 @@ impl Store for RedisStore {
     async fn claim(&self, request: &ClaimRequest) -> Result<Option<Claim>, StoreError> {
         let (reply, run_id) = self
             .run::<Option<(u64, u64, u64, u64, String)>>(Purpose::Lease, |run_id| {
-                let announced = Announcement::Claimed { term: 0, replica: request.replica.clone() };
-                let (head, tail) = reply::around_term(&announced);
-                let mut script = CLAIM.prepare_invoke();
-                script
-                    .key(&self.keys.lease)
-                    .key(&self.keys.leader)
-                    .key(&self.keys.timeline)
-                    .arg(request.lease.bytes())
-                    .arg(request.lease.to_string())
-                    .arg(millis(request.duration))
-                    .arg(request.seen)
-                    .arg(self.keys.alive(request.alive))
-                    .arg(&request.replica)
-                    .arg(&request.address)
-                    .arg(millis(request.gap))
-                    .arg(request.crashed.unwrap_or_default())
-                    .arg(u8::from(request.reinstate))
-                    .arg(run_id)
-                    .arg(TIMELINE)
-                    .arg(&self.keys.leadership)
-                    .arg(head)
-                    .arg(tail);
-                script
+                scripts::claim(&self.keys, request, run_id)
             })
             .await?;
         if reply.is_none() {
@@ -168,19 +130,7 @@ impl Store for RedisStore {
     }
 
     async fn renew(&self, claim: &Claim, alive: Uuid) -> Result<Renewal, StoreError> {
-        let (term, replica) = (claim.term, claim.replica.clone());
-        let announced = Announcement::Alive { term, replica };
-        let mut script = RENEW.prepare_invoke();
-        script
-            .key(&self.keys.lease)
-            .key(&self.keys.leader)
-            .arg(claim.lease.bytes())
-            .arg(claim.lease.to_string())
-            .arg(claim.term)
-            .arg(millis(claim.duration))
-            .arg(self.keys.alive(alive))
-            .arg(&self.keys.leadership)
-            .arg(reply::json(&announced));
+        let script = scripts::renew(&self.keys, claim, alive);
         self.lease
             .request(Purpose::Lease, self.server.timeout(), async |mut connection| {
                 if self.finds_another_server(claim, &connection) {
@@ -193,25 +143,8 @@ impl Store for RedisStore {
     }
 
     async fn release(&self, claim: &Claim) -> Result<bool, StoreError> {
-        let (held, _) = self
-            .run::<bool>(Purpose::Lease, |_| {
-                let (term, replica) = (claim.term, claim.replica.clone());
-                let announced = Announcement::Released { term, replica };
-                let mut script = RELEASE.prepare_invoke();
-                script
-                    .key(&self.keys.lease)
-                    .key(&self.keys.leader)
-                    .key(&self.keys.timeline)
-                    .arg(claim.lease.bytes())
-                    .arg(claim.lease.to_string())
-                    .arg(claim.term)
-                    .arg(&claim.replica)
-                    .arg(TIMELINE)
-                    .arg(&self.keys.leadership)
-                    .arg(reply::json(&announced));
-                script
-            })
-            .await?;
+        let (held, _) =
+            self.run::<bool>(Purpose::Lease, |_| scripts::release(&self.keys, claim)).await?;
         Ok(held)
     }
 
@@ -219,20 +152,7 @@ impl Store for RedisStore {
         let Some(lease) = LeaseValue::from_hex(&suspect.lease) else {
             return Ok(false);
         };
-        let announced =
-            Announcement::Reaped { term: suspect.term, replica: suspect.replica.clone() };
-        let mut script = REAP.prepare_invoke();
-        script
-            .key(&self.keys.lease)
-            .key(&self.keys.leader)
-            .arg(lease.bytes())
-            .arg(suspect.term)
-            .arg(&suspect.lease)
-            .arg(suspect.sequence)
-            .arg(&suspect.alive)
-            .arg(&suspect.run_id)
-            .arg(&self.keys.leadership)
-            .arg(reply::json(&announced));
+        let script = scripts::reap(&self.keys, &lease, suspect);
         self.lease
             .request(Purpose::Probe, self.server.timeout(), async |mut connection| {
                 if *connection.run_id != *suspect.run_id {
@@ -255,7 +175,7 @@ impl Store for RedisStore {
     }
 
     async fn publish(&self, claim: &Claim, batch: &Batch) -> Result<Published, StoreError> {
-        let (script, size) = publish_script(&self.keys, claim, batch);
+        let (script, size) = scripts::publish(&self.keys, claim, batch);
         let longer = time_for(size);
         self.publish
             .request(Purpose::Publish, self.server.timeout() + longer, async |mut connection| {
@@ -333,12 +253,7 @@ impl Store for RedisStore {
     }
 
     async fn announce_presence(&self, presence: &Presence) -> Result<(), StoreError> {
-        let mut script = PRESENCE.prepare_invoke();
-        script
-            .key(&self.keys.replicas)
-            .arg(&presence.replica)
-            .arg(reply::without_seen_at(presence))
-            .arg(millis(PRESENCE_EXPIRY));
+        let script = scripts::presence(&self.keys, presence);
         self.read
             .request(Purpose::Presence, self.server.timeout(), async |mut connection| {
                 script.invoke_async::<()>(&mut connection.redis).await
@@ -384,41 +299,6 @@ impl Store for RedisStore {
     }
 }
 
-/// The publish script with its arguments, and about how many bytes they are.
-fn publish_script(keys: &Keys, claim: &Claim, batch: &Batch) -> (ScriptInvocation<'static>, usize) {
-    let mut size = 0;
-    let mut script = PUBLISH.prepare_invoke();
-    script.key(&keys.leader).key(&keys.history).key(&keys.checked).key(&keys.state);
-    for item in &batch.items {
-        script.key(keys.snapshot(&item.publication.endpoint));
-    }
-    script
-        .arg(claim.term)
-        .arg(claim.lease.to_string())
-        .arg(batch.after)
-        .arg(batch.last())
-        .arg(batch.history)
-        .arg(&keys.updates)
-        .arg(batch.beat.as_deref().unwrap_or_default())
-        .arg(batch.items.len())
-        .arg(batch.checked.len())
-        .arg(batch.states.len());
-    for item in &batch.items {
-        size += item.publication.json().len();
-        script
-            .arg(item.publication.endpoint.as_str())
-            .arg(&item.publication.json()[..])
-            .arg(reply::json(&item.state));
-    }
-    for (endpoint, at) in &batch.checked {
-        script.arg(endpoint.as_str()).arg(at);
-    }
-    for (endpoint, state) in &batch.states {
-        script.arg(endpoint.as_str()).arg(reply::json(state));
-    }
-    (script, size)
-}
-
 /// What a slow network needs to carry so many bytes.
 fn time_for(bytes: usize) -> Duration {
     Duration::from_millis((bytes / BYTES_PER_MILLISECOND) as u64)
@@ -437,10 +317,6 @@ fn portions<'a>(keys: &'a [String], sizes: &[usize]) -> Vec<(&'a [String], usize
         }
     }
     portions
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

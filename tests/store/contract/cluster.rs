@@ -3,10 +3,10 @@ use std::time::Duration;
 use pollux::store::{ClaimRequest, Presence, Store};
 
 use crate::setup::{
-    REPLICA, acquire, claim, expired_claim, held_for, lead, on_both_stores, request,
+    REPLICA, acquire, claim, expired_claim, held_for, lead, on_every_store, request,
 };
 
-on_both_stores!(
+on_every_store!(
     an_announced_replica_is_there,
     a_replica_is_there_once_however_often_it_says_so,
     a_withdrawn_replica_is_gone,

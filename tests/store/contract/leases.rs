@@ -7,11 +7,11 @@ use uuid::Uuid;
 
 use crate::common::eventually;
 use crate::setup::{
-    DEADLINE, LONG, REPLICA, acquire, claim, expired_claim, held_for, lead, next, on_both_stores,
+    DEADLINE, LONG, REPLICA, acquire, claim, expired_claim, held_for, lead, next, on_every_store,
     request, until_free,
 };
 
-on_both_stores!(
+on_every_store!(
     a_free_lease_is_acquired_by_one_of_many,
     a_held_lease_is_acquired_by_nobody,
     an_acquired_lease_is_held_for_a_second_at_most,

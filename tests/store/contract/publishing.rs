@@ -1,11 +1,13 @@
-use pollux::model::Version;
-use pollux::store::{Batch, PollState, Published, Standing, Store};
+use bytes::Bytes;
+use pollux::model::{Publication, Version};
+use pollux::store::{Batch, DatedBeat, PollState, Published, Standing, Store};
 
 use crate::setup::{
-    batch, beat, expired_claim, lead, name, next, on_both_stores, publish, read, updates,
+    batch, beat, expired_claim, lead, name, next, on_every_store, publish, read, updates,
 };
 
-on_both_stores!(
+on_every_store!(
+    a_beat_that_comes_too_late_is_not_passed_on,
     batches_take_effect_in_order,
     the_channel_brings_the_exact_bytes_in_order_and_the_beat_last,
     a_batch_of_checks_and_states_publishes_nothing,
@@ -50,7 +52,7 @@ async fn the_channel_brings_the_exact_bytes_in_order_and_the_beat_last(store: &d
     for item in &sent.items {
         assert_eq!(next(&mut updates).await, *item.publication.json());
     }
-    assert_eq!(Some(next(&mut updates).await), sent.beat);
+    assert_eq!(Some(next(&mut updates).await), sent.beat.map(|beat| beat.json));
 }
 
 async fn a_batch_of_checks_and_states_publishes_nothing(store: &dyn Store) {
@@ -75,7 +77,7 @@ async fn a_batch_of_checks_and_states_publishes_nothing(store: &dyn Store) {
     assert_eq!((&resumed[0].state, resumed[0].checked_at), (&state, Some(checked_at)));
     let last = beat(&claim, 1);
     publish(store, &claim, &last).await;
-    assert_eq!(Some(next(&mut updates).await), last.beat);
+    assert_eq!(Some(next(&mut updates).await), last.beat.map(|beat| beat.json));
 }
 
 async fn a_publication_out_of_sequence_is_fenced_and_changes_nothing(store: &dyn Store) {
@@ -127,10 +129,25 @@ async fn a_late_duplicate_is_fenced_and_not_published_twice(store: &dyn Store) {
     publish(store, &claim, &last).await;
     assert_eq!(next(&mut updates).await, *first.items[0].publication.json());
     assert_eq!(next(&mut updates).await, *second.items[0].publication.json());
-    assert_eq!(Some(next(&mut updates).await), last.beat);
+    assert_eq!(Some(next(&mut updates).await), last.beat.map(|beat| beat.json));
 }
 
 async fn a_lease_that_has_ended_unnoticed_does_not_fence(store: &dyn Store) {
     let ended = expired_claim(store).await;
     publish(store, &ended, &batch(&ended, 0, &["a"])).await;
+}
+
+async fn a_beat_that_comes_too_late_is_not_passed_on(store: &dyn Store) {
+    let claim = lead(store).await;
+    let mut updates = updates(store).await;
+    let dated = |after, until| {
+        let beat = beat(&claim, after).beat.map(|beat| DatedBeat { until, ..beat });
+        Batch { beat, ..batch(&claim, after, &["a"]) }
+    };
+    publish(store, &claim, &dated(0, claim.now.saturating_sub(1))).await;
+    publish(store, &claim, &dated(1, claim.now + 3_600_000)).await;
+    let publication = |message: Bytes| Publication::decode(message).map(|made| made.version).ok();
+    assert_eq!(publication(next(&mut updates).await), Some(Version::new(claim.term, 1)));
+    assert_eq!(publication(next(&mut updates).await), Some(Version::new(claim.term, 2)));
+    assert_eq!(publication(next(&mut updates).await), None, "the beat of the second batch");
 }

@@ -4,9 +4,9 @@ use pollux::model::Version;
 use pollux::store::{Batch, Store};
 use tokio::sync::watch;
 
-use crate::setup::{batch, lead, name, on_both_stores, publish, read, request};
+use crate::setup::{batch, lead, name, on_every_store, publish, read, request};
 
-on_both_stores!(
+on_every_store!(
     an_empty_store_reads_as_nothing,
     what_was_published_is_read,
     only_what_is_asked_for_is_read,

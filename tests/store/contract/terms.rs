@@ -2,11 +2,11 @@ use pollux::model::Announcement;
 use pollux::store::{Cause, Channel, ClaimRequest, Store};
 
 use crate::setup::{
-    ADDRESS, REPLICA, acquire, batch, claim, expired_claim, lead, next, on_both_stores, publish,
+    ADDRESS, REPLICA, acquire, batch, claim, expired_claim, lead, next, on_every_store, publish,
     request,
 };
 
-on_both_stores!(
+on_every_store!(
     the_first_term_is_the_time_of_the_store,
     a_term_exceeds_the_highest_that_the_replica_has_seen,
     a_term_exceeds_the_one_in_the_record,

@@ -1,6 +1,7 @@
 //! The record's `alive` field: others judge by it whether the leader is still there.
 
-use pollux::store::{Channel, Claim, ClaimRequest, RedisStore, Renewal, Store as _};
+use pollux::model::Record;
+use pollux::store::{Channel, Claim, ClaimRequest, Pulse, RedisStore, Renewal, Store as _};
 use uuid::Uuid;
 
 use super::{ask, key};
@@ -72,4 +73,42 @@ async fn a_release_takes_the_liveness_channel_out_of_the_record() {
     renew(&store, &held, alive).await;
     store.release(&held).await.unwrap();
     assert_eq!(alive_in_record(&server).await, "");
+}
+
+/// What a leader leaves that has died, on this server.
+async fn dead(store: &RedisStore) -> Record {
+    let alive = Uuid::new_v4();
+    let open = store.subscribe(Channel::Alive(alive)).await.unwrap();
+    let lease = acquire(store).await;
+    claim(store, &ClaimRequest { alive, ..request(&lease) }).await;
+    drop(open);
+    eventually(DEADLINE, "nobody hears the leader", || async {
+        let observation = store.observe().await.unwrap();
+        (observation.pulse == Pulse::None).then_some(observation.record).flatten()
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_leader_that_claimed_on_another_server_is_not_judged() {
+    let server = RedisServer::start().await;
+    let store = store_on(&server);
+    let record = dead(&store).await;
+    let _: u64 = ask(&server, &["HSET", &key("leader"), "run_id", "another"]).await;
+    assert_eq!(store.observe().await.unwrap().pulse, Pulse::Unknown);
+    let elsewhere = Record { run_id: "another".to_owned(), ..record };
+    assert!(!store.reap(&elsewhere).await.unwrap());
+    assert!(store.observe().await.unwrap().held_for.is_some());
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_count_tells_nothing() {
+    let server = RedisServer::with_options(&["--rename-command", "PUBSUB", ""]).await;
+    let store = store_on(&server);
+    let held = lead(&store).await;
+    let alive = Uuid::new_v4();
+    let _open = store.subscribe(Channel::Alive(alive)).await.unwrap();
+    renew(&store, &held, alive).await;
+    assert_eq!(alive_in_record(&server).await, "");
+    assert_eq!(store.observe().await.unwrap().pulse, Pulse::Unknown);
 }

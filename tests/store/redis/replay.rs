@@ -16,13 +16,14 @@ const PUBLISH: &str = include_str!("../../../src/store/redis/script/publish.lua"
 async fn replay(server: &RedisServer, claim: &Claim, term: u64, sequence: u64) -> Value {
     let version = Version::new(term, sequence + 1);
     let publication = publication("a", version, "\"late\"");
+    let beat = beat(claim, sequence + 1).beat.unwrap();
     let mut command = redis::cmd("EVAL");
     command.arg(PUBLISH).arg(5);
     for name in ["leader", "history", "checked", "state", "snapshot:a"] {
         command.arg(key(name));
     }
     command.arg(term).arg(claim.lease().to_string()).arg(sequence).arg(sequence + 1);
-    command.arg(1000).arg(key("updates")).arg(&*beat(claim, sequence + 1).beat.unwrap());
+    command.arg(1000).arg(key("updates")).arg(&*beat.json).arg(beat.until);
     command.arg(&[1, 1, 0]);
     command.arg("a").arg(&publication.json()[..]).arg("{}").arg("a").arg(1);
     command.query_async(&mut server.connection().await).await.unwrap()
@@ -53,7 +54,7 @@ async fn a_publication_of_a_deposed_leader_leaves_every_key_untouched() {
     }
     let last = beat(&successor, 1);
     publish(&store, &successor, &last).await;
-    assert_eq!(Some(next(&mut updates).await), last.beat);
+    assert_eq!(Some(next(&mut updates).await), last.beat.map(|beat| beat.json));
 }
 
 #[tokio::test]

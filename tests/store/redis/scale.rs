@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use pollux::model::{Beat, Body, Publication, Version};
-use pollux::store::{Batch, PollState, RedisStore, Store as _};
+use pollux::store::{Batch, DatedBeat, PollState, RedisStore, Store as _};
 
 use super::connections::impatient_store;
 use super::proxy::Proxy;
@@ -52,12 +52,12 @@ async fn ten_thousand_endpoints_are_checked_in_one_batch() {
     let all = Batch {
         checked: names.iter().map(|name| (name.clone(), claim.now)).collect(),
         states: names.iter().map(|name| (name.clone(), state.clone())).collect(),
-        beat: Some(beat.json()),
+        beat: Some(DatedBeat { json: beat.json(), until: u64::MAX }),
         ..Batch::default()
     };
     let mut updates = updates(&store).await;
     publish(&store, &claim, &all).await;
-    assert_eq!(Some(next(&mut updates).await), all.beat);
+    assert_eq!(Some(next(&mut updates).await), all.beat.map(|beat| beat.json));
     for hash in ["checked", "state"] {
         assert_eq!(ask::<usize>(&server, &["HLEN", &key(hash)]).await, names.len(), "{hash}");
     }

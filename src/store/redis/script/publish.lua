@@ -1,19 +1,19 @@
 -- Lets a batch take effect, if the record is exactly as this leadership left it.
 -- KEYS: leader, history, checked, state, then the snapshot of each publication
 -- ARGV: term, lease in hex, sequence before, sequence after, history length, channel, beat or '',
---       the number of publications, of checks and of states, then
+--       until when in ms it may be published, the number of publications, of checks and of states, then
 --       (endpoint, publication, state)…, (endpoint, ms)…, (endpoint, state)…
 -- Returns nothing where it took effect, else what the record holds.
 local leader, history, checked, state = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local term, lease_hex, before, after, kept, channel, beat = unpack(ARGV, 1, 7)
-local publications, checks, states = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+local term, lease_hex, before, after, kept, channel, beat, beat_until = unpack(ARGV, 1, 8)
+local publications, checks, states = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
 
 local record = redis.call('HMGET', leader, 'term', 'lease', 'sequence')
 if record[1] ~= term or record[2] ~= lease_hex or record[3] ~= before then
   return { record[1] or '', record[2] or '', record[3] or '' }
 end
 
-local at = 11
+local at = 12
 local first = at
 -- The history comes first: of all writes XADD alone can fail for what the key holds already, and
 -- the first write alone can fail on a full server. Either way nothing has happened yet.
@@ -50,6 +50,9 @@ for i = 1, publications do
   at = at + 3
 end
 if beat ~= '' then
-  redis.call('PUBLISH', channel, beat)
+  local time = redis.call('TIME')
+  if time[1] * 1000 + time[2] / 1000 <= tonumber(beat_until) then
+    redis.call('PUBLISH', channel, beat)
+  end
 end
 return false
