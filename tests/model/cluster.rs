@@ -294,7 +294,7 @@ impl Model for Cluster {
             replicas: [Replica::NEW, Replica { frozen: self.bounds.alone, ..Replica::NEW }],
             flights: Vec::new(),
             gateways: vec![Gateway::NEW; self.gateways],
-            client: Client { gateway: 0, has: Publication::default() },
+            client: Client::default(),
             backend: 1,
             next_lease: 0,
             last_run_id: 2,
@@ -304,8 +304,8 @@ impl Model for Cluster {
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
-        self.steps(state, actions);
         actions.extend(Fault::all(&self.bounds, self.gateways).map(Action::Fault));
+        self.steps(state, actions);
     }
 
     fn next_state(&self, state: &State, action: Action) -> Option<State> {

@@ -209,7 +209,7 @@ impl State {
             }
             Fault::LoseLiveness { of, long } => return self.lose_liveness(of, long),
             Fault::LoseSubscription(gateway) => self.gateways[gateway].lose_subscription(),
-            Fault::Move if self.gateways.len() > 1 => self.client.gateway = 1 - self.client.gateway,
+            Fault::Move if self.gateways.len() > 1 => self.go_elsewhere(model),
             Fault::Move => return false,
             Fault::Beat(r) => return !self.replicas[r].frozen && self.beat(r),
         }
@@ -270,10 +270,7 @@ impl State {
     /// are connected to it.
     fn fail_over(&mut self, model: &Cluster, behind: bool) {
         self.address = 1 - self.address;
-        let promoted = std::mem::take(&mut self.other_follows);
-        if promoted && model.safeguards.has(crate::safeguards::Safeguard::Promotion) {
-            self.servers[self.address].run_id = self.new_run_id();
-        }
+        self.other_follows = false;
         self.servers[self.address].behind = behind;
         if model.bounds.gone {
             self.disconnect(1 - self.address);

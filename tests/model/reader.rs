@@ -27,10 +27,12 @@ pub struct Gateway {
 }
 
 /// A client that keeps what it has when it goes to another gateway.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Client {
     pub gateway: usize,
     pub has: Publication,
+    /// How far its stream has got.
+    pub cursor: Version,
 }
 
 impl Gateway {
@@ -114,15 +116,24 @@ impl State {
         }
     }
 
+    /// The client goes to the other gateway and says what it has.
+    pub fn go_elsewhere(&mut self, model: &Cluster) {
+        let client = &mut self.client;
+        client.gateway = 1 - client.gateway;
+        if !model.safeguards.has(Safeguard::Resumption) {
+            client.cursor = Version::default();
+        }
+    }
+
     /// The client gets what its gateway holds, at once: what it misses is conflated.
     pub fn deliver(&mut self, model: &Cluster) {
-        let Some(held) = self.gateways.get(self.client.gateway).map(|gateway| gateway.held) else {
-            return;
-        };
-        let newer = held.version > self.client.has.version;
-        if newer || (!model.safeguards.has(Safeguard::VersionFilter) && held != self.client.has) {
-            self.ghost.went_back |= !newer;
-            self.client.has = held;
+        let Self { client, ghost, .. } = self;
+        let Some(Gateway { held, .. }) = self.gateways.get(client.gateway) else { return };
+        let differs = *held != client.has && !model.safeguards.has(Safeguard::VersionFilter);
+        if held.version > client.cursor || differs {
+            ghost.went_back |= held.version <= client.has.version;
+            client.has = *held;
+            client.cursor = held.version;
         }
     }
 }

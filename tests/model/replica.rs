@@ -2,7 +2,7 @@
 
 use crate::cluster::{Cluster, State};
 use crate::safeguards::Safeguard;
-use crate::server::{Batch, Body, ClaimRequest, LeaseValue, Payload, RunId, Server, Term};
+use crate::server::{Batch, Body, ClaimRequest, LeaseValue, Payload, Record, RunId, Server, Term};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Replica {
@@ -37,7 +37,7 @@ pub struct Leadership {
     pub base: Term,
     /// The last sequence that took effect, as far as it knows.
     pub sequence: u8,
-    /// The beats that took effect, as far as it knows.
+    /// How many beats it has composed.
     pub beats: u8,
     /// Whether it has read what the last leader left.
     pub resumed: bool,
@@ -75,6 +75,7 @@ pub struct Suspicion {
     pub run_id: RunId,
     pub term: Term,
     pub lease: LeaseValue,
+    pub sequence: u8,
     pub confirmed: bool,
 }
 
@@ -85,6 +86,8 @@ pub struct Flight {
     pub batch: Batch,
     /// The replica that waits for the answer.
     pub awaited_by: Option<usize>,
+    /// The date of its beat has passed.
+    pub late: bool,
 }
 
 impl Replica {
@@ -109,13 +112,24 @@ impl Replica {
     }
 }
 
+impl Suspicion {
+    /// Whether the record is still as the first probe saw it.
+    fn is_of(&self, record: Option<Record>) -> bool {
+        record.is_some_and(|record| {
+            (record.term, record.lease, record.sequence)
+                == (self.term, self.lease, self.sequence)
+                && record.alive
+        })
+    }
+}
+
 impl Leadership {
     fn batch(&self, sending: &Sending) -> Batch {
         Batch {
             term: self.term,
             lease: self.lease,
             after: self.sequence,
-            beats: self.beats,
+            beat: self.beats,
             payload: sending.payload,
         }
     }
@@ -123,7 +137,6 @@ impl Leadership {
     /// Goes on after a batch that took effect.
     fn accepted(&mut self, batch: &Batch) {
         self.sequence = batch.last();
-        self.beats = batch.last_beat();
         self.sending = None;
     }
 
@@ -228,7 +241,7 @@ impl State {
             run_id: record.run_id,
             base: record.base,
             sequence: record.sequence,
-            beats: record.beats,
+            beats: 0,
             resumed: false,
             known: 0,
             outbox: None,
@@ -292,15 +305,21 @@ impl State {
         }
     }
 
-    /// Makes a beat of a check without a change.
+    /// Makes a beat of a check without a change. By then the dates of those before have passed.
     pub fn beat(&mut self, r: usize) -> bool {
         let Role::Leading(leadership) = &mut self.replicas[r].role else { return false };
-        let idle = leadership.sending.is_none() && leadership.outbox.is_none();
-        if idle && leadership.resumed {
-            let payload = Payload::Beat { checks: true };
-            leadership.sending = Some(Sending { payload, sent_before: false, awaited: false });
+        if leadership.sending.is_some() || leadership.outbox.is_some() || !leadership.resumed {
+            return false;
         }
-        idle
+        leadership.beats += 1;
+        let payload = Payload::Beat { checks: true };
+        leadership.sending = Some(Sending { payload, sent_before: false, awaited: false });
+        let own = |flight: &&mut Flight| {
+            (flight.batch.term, flight.batch.lease) == (leadership.term, leadership.lease)
+        };
+        self.flights.iter_mut().filter(own).for_each(|flight| flight.late = true);
+        self.flights.sort_unstable();
+        true
     }
 
     /// Sends the batch, or again what had no answer, unless the record tells that it went in.
@@ -323,18 +342,17 @@ impl State {
         }
         leadership.sending = Some(Sending { awaited: true, ..sending });
         self.replicas[r].role = Role::Leading(leadership);
-        self.flights.push(Flight { server, batch, awaited_by: Some(r) });
+        self.flights.push(Flight { server, batch, awaited_by: Some(r), late: false });
         self.flights.sort_unstable();
     }
 
-    /// Whether the record is where a batch would have left it.
+    /// Whether the record is where a batch with a publication would have left it.
     fn went_in(&self, server: usize, batch: &Batch) -> bool {
-        let (before, after) = ((batch.after, batch.beats), (batch.last(), batch.last_beat()));
         self.servers[server].data.record.is_some_and(|record| {
             record.term == batch.term
                 && record.lease == batch.lease
-                && before != after
-                && (record.sequence, record.beats) == after
+                && batch.after != batch.last()
+                && record.sequence == batch.last()
         })
     }
 
@@ -355,8 +373,8 @@ impl State {
 
     /// A batch arrives, awaited or late.
     pub fn arrive(&mut self, model: &Cluster, at: usize) {
-        let Flight { server, batch, awaited_by } = self.flights.remove(at);
-        let effect = self.servers[server].publish(&batch, model.safeguards);
+        let Flight { server, batch, awaited_by, late } = self.flights.remove(at);
+        let effect = self.servers[server].publish(&batch, late, model.safeguards);
         let accepted = effect.is_some();
         if let Some(effect) = effect {
             self.ghost.out_of_order |= effect.out_of_order && !self.ghost.excused;
@@ -432,8 +450,8 @@ impl State {
         let claimed_here = record.run_id == self.servers[server].run_id && record.alive;
         let held = self.servers[server].data.lease == record.lease && record.lease != 0;
         if claimed_here && held && !self.is_subscribed(record.lease, server) {
-            let (term, lease, run_id) = (record.term, record.lease, record.run_id);
-            let suspicion = Suspicion { server, run_id, term, lease, confirmed: false };
+            let Record { term, lease, sequence, run_id, .. } = record;
+            let suspicion = Suspicion { server, run_id, term, lease, sequence, confirmed: false };
             let replica = &mut self.replicas[r];
             replica.seen = replica.seen.max(term);
             replica.lease_link = Some(server);
@@ -453,7 +471,8 @@ impl State {
         if suspicion.confirmed || self.holder(suspicion.lease).is_some_and(back_soon) {
             return;
         }
-        let silent = !self.is_subscribed(suspicion.lease, suspicion.server);
+        let same = suspicion.is_of(self.servers[suspicion.server].data.record);
+        let silent = same && !self.is_subscribed(suspicion.lease, suspicion.server);
         self.replicas[r].suspicion = silent.then_some(Suspicion { confirmed: true, ..suspicion });
     }
 
@@ -466,10 +485,7 @@ impl State {
         self.replicas[r].suspicion = None;
         let server = suspicion.server;
         let Server { run_id, data, .. } = self.servers[server];
-        let same = data.lease == suspicion.lease
-            && data.record.is_some_and(|record| {
-                (record.term, record.lease) == (suspicion.term, suspicion.lease)
-            });
+        let same = data.lease == suspicion.lease && suspicion.is_of(data.record);
         let subscribed = self.is_subscribed(suspicion.lease, server);
         let refused = run_id != suspicion.run_id
             || (model.safeguards.has(Safeguard::ReapCompares) && !same)

@@ -17,18 +17,18 @@ pub enum Safeguard {
     SpentTerm,
     /// A snapshot older than the first term of the run id is published again.
     Base,
-    /// Gateways and their clients take only what is newer than what they hold.
+    /// Gateways take, and streams send, only what is newer than what they hold and sent.
     VersionFilter,
     /// Two answers that are 50 ms apart precede a reap.
     Confirmation,
     /// The reap asks once more whether the liveness channel is subscribed to.
     LastQuestion,
-    /// The reap compares the lease and the record with what the probe saw.
+    /// The reap compares the lease and the record with what the first probe saw.
     ReapCompares,
-    /// A promotion changes the identity of a server, not only a restart.
-    Promotion,
-    /// The record counts beats as it counts publications.
-    CountedBeats,
+    /// A stream's cursor starts at what the client says it has.
+    Resumption,
+    /// A beat that comes after its date is not passed on.
+    DatedBeats,
 }
 
 /// The safeguards in force.

@@ -34,8 +34,6 @@ pub struct Record {
     pub run_id: RunId,
     /// Whether it names a liveness channel: that of the acquisition `lease`.
     pub alive: bool,
-    /// How many beats took effect.
-    pub beats: u8,
 }
 
 /// What is replicated.
@@ -75,8 +73,8 @@ pub struct Batch {
     pub lease: LeaseValue,
     /// The sequence that the record must have.
     pub after: u8,
-    /// The beats that the record must count.
-    pub beats: u8,
+    /// Not sent: which of its leadership's beats it is.
+    pub beat: u8,
     pub payload: Payload,
 }
 
@@ -97,7 +95,7 @@ pub struct Effect {
     pub published: Option<Publication>,
     /// Something of a higher version took effect before, or the same.
     pub out_of_order: bool,
-    /// It tells of checks, though this beat or a later one took effect before.
+    /// It tells of checks, though a later beat took effect before.
     pub late_beat: bool,
 }
 
@@ -105,11 +103,6 @@ impl Batch {
     /// The sequence once it has taken effect.
     pub fn last(&self) -> u8 {
         self.after + u8::from(matches!(self.payload, Payload::Publication(_)))
-    }
-
-    /// The count of beats once it has taken effect.
-    pub fn last_beat(&self) -> u8 {
-        self.beats + u8::from(matches!(self.payload, Payload::Beat { .. }))
     }
 }
 
@@ -140,7 +133,6 @@ impl Server {
             base: kept.map_or(term, |record| record.base),
             run_id: self.run_id,
             alive: request.alive,
-            beats: 0,
         };
         self.data.record = Some(record);
         Some(record)
@@ -162,15 +154,14 @@ impl Server {
         self.data.record.as_mut().filter(|record| record.term == term && record.lease == lease)
     }
 
-    /// `publish.lua`. `None`: fenced.
-    pub fn publish(&mut self, batch: &Batch, safeguards: Safeguards) -> Option<Effect> {
+    /// `publish.lua`. `late`: the date of its beat has passed. `None`: fenced.
+    pub fn publish(&mut self, batch: &Batch, late: bool, safeguards: Safeguards) -> Option<Effect> {
         if !self.accepts(batch, safeguards) {
             return None;
         }
         let data = &mut self.data;
         if let Some(record) = &mut data.record {
             record.sequence = batch.last();
-            record.beats = batch.last_beat();
         }
         let mut effect = Effect { published: None, out_of_order: false, late_beat: false };
         match batch.payload {
@@ -181,9 +172,10 @@ impl Server {
                 effect.out_of_order = version <= data.highest;
                 data.highest = data.highest.max(version);
             }
+            Payload::Beat { .. } if late && safeguards.has(Safeguard::DatedBeats) => {}
             Payload::Beat { checks } => {
-                let beat = (batch.term, batch.last_beat());
-                effect.late_beat = checks && beat <= data.last_beat;
+                let beat = (batch.term, batch.beat);
+                effect.late_beat = checks && beat < data.last_beat;
                 data.last_beat = data.last_beat.max(beat);
             }
         }
@@ -196,8 +188,7 @@ impl Server {
             return self.data.record.is_none_or(|record| record.term <= batch.term);
         }
         let counted = |record: &Record| {
-            (record.sequence == batch.after || !safeguards.has(Safeguard::Sequence))
-                && (record.beats == batch.beats || !safeguards.has(Safeguard::CountedBeats))
+            record.sequence == batch.after || !safeguards.has(Safeguard::Sequence)
         };
         let same = |record: &Record| record.term == batch.term && record.lease == batch.lease;
         self.data.record.as_ref().is_some_and(|record| same(record) && counted(record))
