@@ -7,7 +7,7 @@ use crate::properties::Guarantee;
 use crate::reader::{Client, Gateway};
 use crate::replica::{Flight, Liveness, Replica, Role};
 use crate::safeguards::Safeguards;
-use crate::server::{Body, Data, LeaseValue, Publication, RunId, Server, Term};
+use crate::server::{Body, Data, LeaseValue, RunId, Server, Term};
 
 /// A cluster of two replicas, and what is to be checked of it.
 #[derive(Clone, Debug)]
@@ -173,13 +173,22 @@ impl State {
     }
 
     /// Forgets what can make no difference any more.
-    fn forget(&mut self) {
+    fn forget(&mut self, model: &Cluster) {
         let Self { replicas, ghost, .. } = self;
         let held = |lease| replicas.iter().any(|replica| replica.lease() == Some(lease));
         ghost.leaderships.retain(|(_, lease, _)| held(*lease));
         if self.left.faults == 0 {
             let Bounds { changes, beats, .. } = self.left;
             self.left = Bounds { changes, beats, ..Bounds::NONE };
+        }
+        if model.bounds.gone || self.left.failovers == 0 {
+            // No connection will be left behind: one to the address is as good as a new one.
+            for replica in &mut self.replicas {
+                let Replica { lease_link, publish_link, .. } = replica;
+                for link in [lease_link, publish_link] {
+                    *link = link.filter(|to| *to != self.address);
+                }
+            }
         }
         if self.left.failovers == 0 && !self.is_reachable(1 - self.address) {
             self.servers[1 - self.address] =
@@ -315,7 +324,7 @@ impl Model for Cluster {
         }
         next.hear(self);
         next.deliver(self);
-        next.forget();
+        next.forget(self);
         (next != *state).then_some(next)
     }
 
