@@ -4,8 +4,9 @@ use stateright::{Model, Property};
 
 use crate::faults::{Bounds, Fault};
 use crate::properties::Guarantee;
+use crate::publisher::Flight;
 use crate::reader::{Client, Gateway};
-use crate::replica::{Flight, Liveness, Replica, Role};
+use crate::replica::{Liveness, Replica, Role};
 use crate::safeguards::Safeguards;
 use crate::server::{Body, Data, LeaseValue, RunId, Server, Term};
 
@@ -44,7 +45,7 @@ pub struct Ghost {
     pub top: Term,
     /// Leaderships by term, lease and run id, of the leases that may be claimed with again.
     leaderships: Vec<(Term, LeaseValue, RunId)>,
-    /// The last claim got a lower term than an earlier one, in the way that DESIGN.md excepts.
+    /// The last claim got a lower term than an earlier one, in the way that is excepted.
     pub excused: bool,
     pub out_of_order: bool,
     pub went_back: bool,

@@ -1,6 +1,7 @@
 //! What may go wrong, and how often.
 
 use crate::cluster::{Cluster, State};
+use crate::publisher::Flight;
 use crate::reader::Gateway;
 use crate::replica::{Liveness, Replica, Role};
 use crate::server::Data;
@@ -240,9 +241,7 @@ impl State {
             .filter(|gateway| gateway.listens_to(server))
             .for_each(Gateway::lose_subscription);
         for r in [0, 1] {
-            let lost = |flight: &crate::replica::Flight| {
-                flight.server == server && flight.awaited_by == Some(r)
-            };
+            let lost = |flight: &Flight| flight.server == server && flight.awaited_by == Some(r);
             if self.flights.iter().any(lost) {
                 self.time_out(r);
             }
