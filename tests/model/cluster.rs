@@ -45,8 +45,9 @@ pub struct Ghost {
     pub top: Term,
     /// Leaderships by term, lease and run id, of the leases that may be claimed with again.
     leaderships: Vec<(Term, LeaseValue, RunId)>,
-    /// The last claim got a lower term than an earlier one, in the way that is excepted.
-    pub excused: bool,
+    /// The highest term there was when a claim got none above it, in the way that is excepted;
+    /// 0 again once something is published above it.
+    pub excused: Term,
     pub out_of_order: bool,
     pub went_back: bool,
     pub late_beat: bool,
@@ -150,7 +151,11 @@ impl State {
         let replaced = 1 - self.address;
         let replica = &mut self.replicas[r];
         match link {
-            Link::Lease => replica.lease_link = replica.lease_link.filter(|to| *to != replaced),
+            Link::Lease => {
+                let Replica { lease_link, suspicion, .. } = replica;
+                *lease_link = lease_link.filter(|to| *to != replaced);
+                *suspicion = suspicion.filter(|suspicion| suspicion.server != replaced);
+            }
             Link::Publish if replica.publish_link == Some(replaced) => {
                 replica.publish_link = None;
                 self.time_out(r);

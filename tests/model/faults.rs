@@ -171,7 +171,7 @@ impl State {
             Fault::Change => self.backend = 3 - self.backend,
             Fault::Crash(r) if r > 0 && model.bounds.alone => return false,
             Fault::Crash(r) => self.crash(r),
-            Fault::Freeze(r) => return !std::mem::replace(&mut self.replicas[r].frozen, true),
+            Fault::Freeze(r) => return self.freeze(r),
             Fault::Wake(_) if model.bounds.freezes == 0 => return false,
             Fault::Wake(r) => return std::mem::take(&mut self.replicas[r].frozen),
             Fault::Delay(r) => {
@@ -217,11 +217,20 @@ impl State {
         true
     }
 
+    fn freeze(&mut self, r: usize) -> bool {
+        let Replica { liveness, frozen, .. } = &mut self.replicas[r];
+        if let Liveness::Away { long } = liveness {
+            *long = true;
+        }
+        !std::mem::replace(frozen, true)
+    }
+
+    /// A frozen replica is not back soon.
     fn lose_liveness(&mut self, r: usize, long: bool) -> bool {
-        let liveness = &mut self.replicas[r].liveness;
+        let Replica { liveness, frozen, .. } = &mut self.replicas[r];
         let open = matches!(liveness, Liveness::Open(_));
         *liveness = Liveness::Away { long };
-        open
+        open && (long || !*frozen)
     }
 
     /// Every connection to a server breaks, with what was on its way.

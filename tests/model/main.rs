@@ -1,32 +1,51 @@
 //! A model of the protocol, visited state by state.
 //!
 //! Modelled: two servers (one at the address that new connections lead to, one its lagging replica
-//! until it is promoted; the one that was replaced lives on for those still connected); the scripts
-//! as atomic steps on lease, record and one endpoint's snapshot; two replicas with their connections
-//! for lease, publications and liveness, which may lead to different servers; batches that arrive
-//! late, repeated or in any order; probe, confirmation and reap; gateways that subscribe, read the
-//! record's version, read the snapshot and follow; a client that goes from one to the other. A
-//! clock is either ahead of all terms ever claimed, or behind them all.
+//! until it takes over; the one that was replaced is gone, or lives on for those connected to it);
+//! the scripts as atomic steps on lease, record and one endpoint's snapshot; two replicas with their
+//! connections for lease, publications and liveness, which may lead to different servers; batches
+//! that arrive late, repeated or in any order; probe, confirmation and reap; gateways that
+//! subscribe, read the record's version, read the snapshot and follow; a client that goes from one
+//! gateway to the other. A clock is either ahead of all terms ever claimed, or behind them all.
 //!
-//! Not modelled: durations (a lease ends when nobody renews it, or by a fault), more than one
-//! endpoint, the history, several publications in a batch, ages, presence, abdication. Messages to
-//! a gateway are heard at once unless it is reading. A process that dies is started again.
+//! Not modelled: durations (a lease ends when nobody renews it, or by a fault; no local deadline ends
+//! a leadership; the date of a beat passes when the next one is composed), more than one endpoint,
+//! the history, several publications or a beat beside them in a batch, ages, presence, abdication.
+//! Messages to a gateway are heard at once unless it is reading. A process that dies is started
+//! again.
 //!
 //! Bounds: every test names how often each fault may happen, and how many in all; acquisitions,
-//! claims and publications follow from those. States that differ only in which replica is which,
-//! or in the values of leases, count once.
+//! claims and publications follow from those. States count once that differ only in which replica
+//! is which, in the values of leases, or in connections that lead where new ones would.
 //!
-//! Where a server's clock is behind and no replica that claims knew the last term, numbers may
-//! repeat: that is excepted from the first and the third guarantee until terms have passed it.
+//! Each safeguard has a test that visits every state with all of them, and then finds a way in which
+//! a guarantee breaks without this one; `--nocapture` prints it. It is not the shortest.
 //!
-//! Two safeguards are in the model, and in no script yet: `Promotion` (the run id of a server stays
-//! when it is promoted, so one that was primary before and comes back behind counts as the same)
-//! and `CountedBeats` (an empty batch leaves the record as it was, so a late copy is accepted).
-//! For `CountedBeats` a test shows what can happen as long as it is missing; for `Promotion` and
-//! for `RunId` no counterexample has been found yet, and their tests are ignored.
+//! # Known limits
 //!
-//! The larger bounds: `cargo test --release --test model -- --ignored`. The shortest path of each
-//! counterexample is printed with `--nocapture`.
+//! A clock that is behind: where a server takes over, or lost its data, whose clock is behind as
+//! well, and no replica that claims knew the last term, numbers repeat and readers wait until terms
+//! have passed those they know. The first and the third guarantee except that.
+//!
+//! A server that comes back: it is told from the one at the address before by its run id, which it
+//! keeps. If it was at the address, was replaced, and is there again without what happened between
+//! (two failovers, the second of which loses data), its record looks like one that nobody has
+//! superseded. A replica that knows of the term between claims above it and publishes everything
+//! again. One that does not (it was started since, or never reached the other server, which takes
+//! less than a renew deadline) takes the old snapshot for what readers hold, or goes on under the
+//! old term. Readers never go back; they keep what they have until the next claim and, after it, the
+//! next change of the endpoint. So the normal bounds have two failovers only with a single process
+//! that lives through both; `a_server_that_comes_back_behind_may_hide_a_change` shows the rest.
+//!
+//! # Larger bounds
+//!
+//! `cargo test --release --test model -- --ignored`, one at a time with `--test-threads 1`:
+//!
+//! | what may go wrong | states | time | memory |
+//! |---|---|---|---|
+//! | any one fault, two changes, a gateway | 6.6 million | 48 s | GIGA |
+//! | a failover, a move and a lost subscription, two changes, two gateways | 3.5 million | 31 s | |
+//! TWOFAULTS
 
 #![allow(unreachable_pub, reason = "the modules of one test target")]
 
@@ -54,40 +73,88 @@ fn assert_kept(bounds: Bounds, gateways: usize) {
     let started = Instant::now();
     let guarantees = Guarantee::ALL.to_vec();
     let model = Cluster { safeguards: Safeguards::ALL, bounds, gateways, guarantees };
-    // One thread: the tests themselves run side by side.
-    let checker = model
-        .checker()
-        .symmetry_fn(State::representative)
-        .finish_when(HasDiscoveries::AnyFailures)
-        .spawn_dfs()
-        .join();
+    let checker = visit(model);
     checker.assert_properties();
     let states = checker.unique_state_count();
-    eprintln!("{states} states in {:.1?} keep all guarantees: {bounds:?}", started.elapsed());
+    eprintln!("{states} states in {:.1?} keep all guarantees", started.elapsed());
 }
 
-/// Finds the shortest way in which a guarantee breaks without a safeguard, and prints it.
+/// All safeguards keep the guarantees within the bounds; without one of them, one breaks.
 fn assert_needed(safeguard: Safeguard, guarantee: Guarantee, bounds: Bounds, gateways: usize) {
     assert_kept(bounds, gateways);
+    eprintln!("without {safeguard:?}:");
+    assert_broken(Safeguards::ALL.without(safeguard), guarantee, bounds, gateways);
+}
+
+/// Finds a way in which a guarantee breaks, and prints it.
+fn assert_broken(safeguards: Safeguards, guarantee: Guarantee, bounds: Bounds, gateways: usize) {
     let started = Instant::now();
-    let safeguards = Safeguards::ALL.without(safeguard);
-    let model = Cluster { safeguards, bounds, gateways, guarantees: vec![guarantee] };
-    let checker = model.checker().symmetry_fn(State::representative).spawn_dfs().join();
+    let checker = visit(Cluster { safeguards, bounds, gateways, guarantees: vec![guarantee] });
     let states = checker.unique_state_count();
     let found = checker.discovery(guarantee.name());
-    let path = found.unwrap_or_else(|| {
-        panic!("{states} states without {safeguard:?} keep: {}", guarantee.name())
-    });
+    let path = found.unwrap_or_else(|| panic!("{states} states keep: {}", guarantee.name()));
     let took = started.elapsed();
-    eprintln!("{states} states in {took:.1?} without {safeguard:?} break: {}", guarantee.name());
+    eprintln!("after {states} states and {took:.1?} it breaks that {}", guarantee.name());
     for action in path.into_actions() {
         eprintln!("    {action:?}");
     }
 }
 
+/// Visits states until one breaks a guarantee, or there are no more. In one thread: the tests
+/// themselves run side by side.
+fn visit(model: Cluster) -> impl Checker<Cluster> {
+    model
+        .checker()
+        .symmetry_fn(State::representative)
+        .finish_when(HasDiscoveries::AnyFailures)
+        .spawn_dfs()
+        .join()
+}
+
+/// Every kind of fault.
+const EVERYTHING: Bounds = Bounds {
+    alone: false,
+    faults: 1,
+    changes: 1,
+    crashes: 1,
+    freezes: 1,
+    delays: 1,
+    lost_claims: 1,
+    expiries: 1,
+    releases: 1,
+    flushes: 1,
+    restarts: 1,
+    failovers: 1,
+    gone: false,
+    behind: true,
+    rejoins: 1,
+    lost_liveness: 1,
+    lost_subscriptions: 1,
+    moves: 1,
+    beats: 0,
+};
+
+#[test]
+fn one_fault_of_any_kind_breaks_no_guarantee() {
+    assert_kept(EVERYTHING, 0);
+}
+
+#[test]
+fn late_batches_and_lost_data_break_no_guarantee() {
+    let bounds = Bounds { faults: 2, changes: 1, delays: 1, flushes: 1, beats: 2, ..Bounds::NONE };
+    assert_kept(bounds, 0);
+}
+
+#[test]
+fn a_client_that_changes_gateways_loses_nothing_in_a_failover() {
+    let alone = Bounds { alone: true, ..Bounds::NONE };
+    let bounds = Bounds { faults: 2, changes: 1, moves: 1, failovers: 1, gone: true, ..alone };
+    assert_kept(bounds, 2);
+}
+
 #[test]
 fn the_exact_record_fences_after_a_loss_of_data() {
-    let bounds = Bounds { faults: 2, changes: 0, crashes: 1, flushes: 1, ..Bounds::NONE };
+    let bounds = Bounds { faults: 2, crashes: 1, flushes: 1, ..Bounds::NONE };
     assert_needed(Safeguard::ExactRecord, Guarantee::OneEffectiveWriter, bounds, 0);
 }
 
@@ -103,9 +170,20 @@ fn the_time_keeps_terms_growing_after_a_loss_of_data() {
     assert_needed(Safeguard::Time, Guarantee::OneEffectiveWriter, bounds, 0);
 }
 
+/// A leader is cut off while another claims and publishes; then a server takes over that has missed
+/// this, and the first leader would go on there below what readers hold.
 #[test]
 fn the_run_id_ends_a_term_that_a_failover_brought_back() {
-    let bounds = Bounds { faults: 2, changes: 1, failovers: 1, gone: true, freezes: 1, ..Bounds::NONE };
+    let bounds =
+        Bounds { faults: 2, changes: 1, expiries: 1, failovers: 1, gone: true, ..Bounds::NONE };
+    assert_needed(Safeguard::RunId, Guarantee::ReadersHoldWhatTheStoreHolds, bounds, 1);
+}
+
+#[test]
+#[ignore = "the same as above, in more states"]
+fn the_run_id_ends_the_term_of_a_frozen_leader() {
+    let bounds =
+        Bounds { faults: 2, changes: 1, freezes: 1, failovers: 1, gone: true, ..Bounds::NONE };
     assert_needed(Safeguard::RunId, Guarantee::ReadersHoldWhatTheStoreHolds, bounds, 1);
 }
 
@@ -134,6 +212,13 @@ fn readers_filter_by_version() {
 }
 
 #[test]
+fn a_client_that_changes_gateways_says_what_it_has() {
+    let alone = Bounds { alone: true, ..Bounds::NONE };
+    let bounds = Bounds { faults: 2, changes: 1, lost_subscriptions: 1, moves: 1, ..alone };
+    assert_needed(Safeguard::Resumption, Guarantee::ReaderNeverGoesBack, bounds, 2);
+}
+
+#[test]
 fn a_confirmed_answer_spares_a_leader_that_is_back_soon() {
     let bounds = Bounds { faults: 1, lost_liveness: 1, ..Bounds::NONE };
     assert_needed(Safeguard::Confirmation, Guarantee::NoFlapping, bounds, 0);
@@ -152,99 +237,44 @@ fn a_reap_spares_the_successor() {
 }
 
 #[test]
-fn a_late_beat_is_dropped() {
+fn a_late_beat_is_not_passed_on() {
     let bounds = Bounds { faults: 1, delays: 1, beats: 2, ..Bounds::NONE };
     assert_needed(Safeguard::DatedBeats, Guarantee::NoLateBeat, bounds, 0);
 }
 
 #[test]
-fn a_client_that_changes_gateways_goes_on_where_it_was() {
-    let bounds =
-        Bounds { faults: 2, changes: 1, lost_subscriptions: 1, moves: 1, alone: true, ..Bounds::NONE };
-    assert_needed(Safeguard::Resumption, Guarantee::ReaderNeverGoesBack, bounds, 2);
+#[ignore = "shows a known limit: a guarantee breaks"]
+fn a_server_that_comes_back_behind_may_hide_a_change() {
+    let twice = Bounds { faults: 3, failovers: 2, gone: true, ..Bounds::NONE };
+    let restarted = Bounds { changes: 2, crashes: 1, alone: true, ..twice };
+    let never_there = Bounds { changes: 1, faults: 2, ..twice };
+    for bounds in [restarted, never_there] {
+        assert_broken(Safeguards::ALL, Guarantee::NothingCurrentIsLost, bounds, 1);
+    }
 }
 
 #[test]
-#[ignore = "x"]
-fn double_a() {
-    let bounds = Bounds { faults: 3, changes: 2, crashes: 1, failovers: 2, gone: true, alone: true, ..Bounds::NONE };
-    assert_kept(bounds, 1);
-}
-#[test]
-#[ignore = "x"]
-fn double_b() {
-    let bounds = Bounds { faults: 3, changes: 1, freezes: 1, failovers: 2, gone: true, ..Bounds::NONE };
-    assert_kept(bounds, 1);
-}
-#[test]
-#[ignore = "x"]
-fn two_a() {
-    let bounds = Bounds { faults: 3, changes: 2, lost_subscriptions: 1, moves: 1, failovers: 1, alone: true, ..Bounds::NONE };
-    assert_kept(bounds, 2);
-}
-#[test]
-#[ignore = "x"]
-fn two_b() {
-    let bounds = Bounds { faults: 2, changes: 1, moves: 1, failovers: 1, alone: true, ..Bounds::NONE };
-    assert_kept(bounds, 2);
-}
-#[test]
-#[ignore = "x"]
-fn beats_a() {
-    let bounds = Bounds { faults: 3, changes: 1, delays: 2, crashes: 1, beats: 3, ..Bounds::NONE };
-    assert_kept(bounds, 0);
-}
-#[test]
-#[ignore = "x"]
-fn beats_b() {
-    let bounds = Bounds { faults: 2, changes: 1, delays: 1, flushes: 1, beats: 2, ..Bounds::NONE };
-    assert_kept(bounds, 0);
-}
-
-#[test]
-fn one_fault_of_any_kind_breaks_no_guarantee() {
-    let bounds = Bounds { faults: 1, changes: 1, ..EVERYTHING };
-    assert_kept(bounds, 0);
-}
-
-#[test]
-fn a_failover_under_the_eyes_of_a_gateway_breaks_no_guarantee() {
-    let bounds = Bounds { faults: 1, changes: 2, failovers: 1, alone: true, ..Bounds::NONE };
-    assert_kept(bounds, 1);
-}
-
-#[test]
-fn late_batches_and_lost_data_break_no_guarantee() {
-    let bounds = Bounds { faults: 2, changes: 1, delays: 1, flushes: 1, ..Bounds::NONE };
-    assert_kept(bounds, 0);
-}
-
-#[test]
-#[ignore = "minutes, and gigabytes of memory"]
+#[ignore = "a minute with optimization, and gigabytes of memory"]
 fn one_fault_of_any_kind_under_the_eyes_of_a_gateway_breaks_no_guarantee() {
-    let bounds = Bounds { faults: 1, changes: 2, ..EVERYTHING };
-    assert_kept(bounds, 1);
+    assert_kept(Bounds { changes: 2, ..EVERYTHING }, 1);
 }
 
-/// Every kind of fault.
-const EVERYTHING: Bounds = Bounds {
-    alone: false,
-    faults: 1,
-    changes: 1,
-    crashes: 1,
-    freezes: 1,
-    delays: 1,
-    lost_claims: 1,
-    expiries: 1,
-    releases: 1,
-    flushes: 1,
-    restarts: 1,
-    failovers: 1,
-    gone: false,
-    behind: true,
-    rejoins: 1,
-    lost_liveness: 1,
-    lost_subscriptions: 1,
-    moves: 1,
-    beats: 0,
-};
+#[test]
+#[ignore = "a minute with optimization, and gigabytes of memory"]
+fn two_faults_under_the_eyes_of_a_gateway_break_no_guarantee() {
+    assert_kept(Bounds { faults: 2, gone: true, ..EVERYTHING }, 1);
+}
+
+#[test]
+#[ignore = "half a minute with optimization"]
+fn two_faults_among_two_servers_break_no_guarantee() {
+    assert_kept(Bounds { faults: 2, ..EVERYTHING }, 0);
+}
+
+#[test]
+#[ignore = "half a minute with optimization"]
+fn a_client_that_changes_gateways_loses_nothing_between_two_servers() {
+    let alone = Bounds { alone: true, ..Bounds::NONE };
+    let more = Bounds { lost_subscriptions: 1, moves: 1, failovers: 1, ..alone };
+    assert_kept(Bounds { faults: 3, changes: 2, ..more }, 2);
+}

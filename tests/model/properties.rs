@@ -61,12 +61,12 @@ impl Guarantee {
             }
             Self::NothingCurrentIsLost => {
                 Property::always(name, |model: &Cluster, state: &State| {
-                    is_current(state) || state.ghost.excused || !model.is_settled(state)
+                    is_current(state) || state.ghost.excused > 0 || !model.is_settled(state)
                 })
             }
             Self::ReadersHoldWhatTheStoreHolds => {
                 Property::always(name, |model: &Cluster, state: &State| {
-                    is_delivered(state) || state.ghost.excused || !model.is_settled(state)
+                    is_delivered(state) || state.ghost.excused > 0 || !model.is_settled(state)
                 })
             }
             Self::NoLateBeat => Property::always(name, |_, state: &State| !state.ghost.late_beat),

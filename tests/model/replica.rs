@@ -125,9 +125,11 @@ impl State {
         let claimed = self.servers[server].claim(&request, model.safeguards);
         if let Some(record) = claimed.filter(|_| claimed != before) {
             // The exception: the clock is behind, and neither the record nor the replica knows
-            // the last term. Readers wait until terms have passed it.
+            // the last term. Readers wait until something is published above it.
             let stored = before.map_or(0, |record| record.term);
-            self.ghost.excused = self.servers[server].behind && stored.max(seen) < self.ghost.top;
+            if self.servers[server].behind && stored.max(seen) < self.ghost.top {
+                self.ghost.excused = self.ghost.top;
+            }
             self.ghost.top = self.ghost.top.max(record.term);
         }
         if !answered {

@@ -20,8 +20,7 @@ impl Suspicion {
     /// Whether the record is still as the first probe saw it.
     fn is_of(&self, record: Option<Record>) -> bool {
         record.is_some_and(|record| {
-            (record.term, record.lease, record.sequence)
-                == (self.term, self.lease, self.sequence)
+            (record.term, record.lease, record.sequence) == (self.term, self.lease, self.sequence)
                 && record.alive
         })
     }
@@ -101,9 +100,10 @@ impl State {
         if refused || data.lease == 0 {
             return;
         }
+        // Who is back soon is back at the address.
         let there = |holder: &Replica| match holder.liveness {
             Liveness::Open(open) => open == server,
-            Liveness::Away { long } => !long,
+            Liveness::Away { long } => !long && server == self.address,
             Liveness::Closed => false,
         };
         self.ghost.flapped |= self.holder(data.lease).is_some_and(there);
