@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use metrics::gauge;
 use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -20,20 +19,11 @@ use crate::election::{Elector, Identity};
 use crate::gateway::{self, GatewayState};
 use crate::http::{self, BindError};
 use crate::hub::Hub;
-use crate::model::EndpointName;
-use crate::poller::{Fetcher, FetcherError, Poller};
-use crate::store::{EmbeddedStore, Examination, Presence, RedisStore, Shortcoming, Store};
+use crate::poller::{Fetcher, FetcherError, Poller, Reachability};
+use crate::preflight;
+use crate::presence::Attendance;
+use crate::store::{EmbeddedStore, Presence, RedisStore, Store};
 use crate::telemetry::{Recorder, UPKEEP};
-
-/// How often a replica says that it is there.
-pub const PRESENCE_EVERY: Duration = Duration::from_secs(10);
-
-/// How soon it says so again where the store did not answer.
-const PRESENCE_RETRY: Duration = Duration::from_secs(1);
-
-/// How often the store is examined for what it lacks, and how soon again where it did not answer.
-const EXAMINED_EVERY: Duration = Duration::from_secs(600);
-const EXAMINATION_RETRY: Duration = Duration::from_secs(5);
 
 /// How long clients may take to fetch what they have been sent once the replica leaves: one that
 /// does not read would otherwise take the whole drain time.
@@ -234,15 +224,8 @@ impl App {
     ) -> Result<JoinSet<()>, AppError> {
         let mut parts = JoinSet::new();
         self.announce_start();
-        parts.spawn(be_present(Arc::clone(&self.store), self.presence(), shutdown.clone()));
-
-        let examining = examine(
-            Arc::clone(&self.store),
-            self.config.endpoints[0].name.clone(),
-            self.role.polls(),
-            shutdown.clone(),
-        );
-        parts.spawn(examining);
+        let (endpoint, polls) = (self.config.endpoints[0].name.clone(), self.role.polls());
+        parts.spawn(preflight::keep(Arc::clone(&self.store), endpoint, polls, shutdown.clone()));
 
         let mut election = None;
         if self.role.polls() {
@@ -250,6 +233,10 @@ impl App {
             election = Some(elector.view());
             parts.spawn(elector.run());
         }
+        let attendance =
+            Attendance::new(Arc::clone(&self.store), self.presence(), election.clone());
+        let reachability = self.role.polls().then(|| Reachability::new(&self.config.endpoints));
+        parts.spawn(attendance.keep(reachability, shutdown.clone()));
         if let (Some(hub), Some(listener)) = (&self.hub, self.gateway) {
             let (store, hub) = (Arc::clone(&self.store), Arc::clone(hub));
             let state = GatewayState::new(
@@ -301,6 +288,7 @@ impl App {
             address: self.config.address.clone(),
             role: self.role.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            hosts: None,
             seen_at: 0,
         }
     }
@@ -332,56 +320,6 @@ fn why(ended: Result<(), JoinError>) -> String {
     match ended {
         Ok(()) => "it ended".to_owned(),
         Err(error) => error.to_string(),
-    }
-}
-
-/// Tells the cluster every ten seconds that this replica is there, and at the end that it is not.
-async fn be_present(store: Arc<dyn Store>, presence: Presence, shutdown: CancellationToken) {
-    loop {
-        let announced = store.announce_presence(&presence).await;
-        if let Err(error) = &announced {
-            tracing::debug!(%error, "cannot announce this replica");
-        }
-        let wait = if announced.is_ok() { PRESENCE_EVERY } else { PRESENCE_RETRY };
-        if shutdown.run_until_cancelled(sleep(wait)).await.is_none() {
-            store.withdraw_presence(&presence.replica).await.ok();
-            return;
-        }
-    }
-}
-
-/// Warns of what the store lacks, at the start and whenever that changes, as it may with a failover.
-async fn examine(
-    store: Arc<dyn Store>,
-    endpoint: EndpointName,
-    polls: bool,
-    shutdown: CancellationToken,
-) {
-    let mut known = Vec::new();
-    loop {
-        let wait = match store.examine(&endpoint, polls).await {
-            Ok(Examination { shortcomings, .. }) => {
-                for shortcoming in shortcomings.iter().filter(|one| !known.contains(*one)) {
-                    tracing::warn!(
-                        kind = shortcoming.kind(),
-                        "the store falls short: {shortcoming}"
-                    );
-                }
-                for kind in Shortcoming::KINDS {
-                    let lacking = shortcomings.iter().any(|one| one.kind() == kind);
-                    gauge!("pollux_redis_shortcoming", "kind" => kind).set(u8::from(lacking));
-                }
-                known = shortcomings;
-                EXAMINED_EVERY
-            }
-            Err(error) => {
-                tracing::debug!(%error, "cannot examine the store");
-                EXAMINATION_RETRY
-            }
-        };
-        if shutdown.run_until_cancelled(sleep(wait)).await.is_none() {
-            return;
-        }
     }
 }
 

@@ -23,6 +23,10 @@ pub mod http;
 pub mod hub;
 pub mod model;
 pub mod poller;
+mod preflight;
+mod presence;
+#[cfg(test)]
+mod simulation;
 pub mod store;
 pub mod telemetry;
 mod tls;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::table::table;
-use crate::app::PRESENCE_EVERY;
 use crate::config::{Config, LeaseConfig, format_duration};
-use crate::poller::BEAT;
+use crate::poller::{BEAT, Reachability};
+use crate::store::PRESENCE_EVERY;
 
 /// How many replicas the costs are stated for.
 pub const REPLICAS: u32 = 3;
@@ -23,6 +23,8 @@ const TAKEOVER: Duration = Duration::from_millis(100);
 pub struct Costs {
     /// Requests to the polled backends, by the leader alone.
     pub backend_requests: f64,
+    /// Connections to them without a request, by which every poller finds out what it reaches.
+    pub backend_connections: f64,
     /// Commands to Redis while nothing changes.
     pub redis_commands_idle: f64,
     /// Commands to Redis when every poll finds a change and none share a batch.
@@ -34,13 +36,17 @@ impl Costs {
     ///
     /// Per leader: a renewal each retry period and a beat; and, for `redis_commands_busy`, one
     /// publication per poll. Per standby: a crash probe; without probing, a look at the lease
-    /// shortly before each of its ends. Per replica: its presence each ten seconds. Gateways add nothing but their subscription.
+    /// shortly before each of its ends. Per replica: its presence each ten seconds, and as often a
+    /// connection to each polled host. Gateways add nothing but their subscription.
     /// Retries, takeovers and redirects are left out. The embedded store costs no commands.
     pub fn of(config: &Config, replicas: u32) -> Self {
         let polls = config.endpoints.iter().map(|endpoint| per_hour(endpoint.every)).sum();
+        let hosts = f64::from(Reachability::new(&config.endpoints).checked());
+        let present = per_hour(PRESENCE_EVERY);
         if config.redis.is_none() {
             return Self {
                 backend_requests: polls,
+                backend_connections: hosts * present,
                 redis_commands_idle: 0.0,
                 redis_commands_busy: 0.0,
             };
@@ -52,9 +58,10 @@ impl Costs {
         let look = lease.crash_probe.unwrap_or(lease.duration - lease.retry_period);
         let standby = per_hour(look);
         let standbys = f64::from(replicas.saturating_sub(1));
-        let idle = leader + standbys * standby + f64::from(replicas) * per_hour(PRESENCE_EVERY);
+        let idle = leader + standbys * standby + f64::from(replicas) * present;
         Self {
             backend_requests: polls,
+            backend_connections: f64::from(replicas) * hosts * present,
             redis_commands_idle: idle,
             redis_commands_busy: idle + polls,
         }
@@ -153,7 +160,10 @@ fn costs(config: &Config) -> String {
     let row = |name: &str, hourly: f64| {
         vec![name.to_owned(), grouped(hourly), grouped(hourly * MONTH_HOURS)]
     };
-    let mut rows = vec![row("backend requests", costs.backend_requests)];
+    let mut rows = vec![
+        row("backend requests", costs.backend_requests),
+        row("backend connections, no request", costs.backend_connections),
+    ];
     let mut heading = "cost of one process".to_owned();
     if config.redis.is_some() {
         heading = format!("cost of {REPLICAS} replicas");
@@ -220,6 +230,7 @@ a         1h     3s       3h           https://example.com/
 
 cost of 3 replicas                  per hour  per 30 days
 backend requests                    1,801     1,296,720
+backend connections, no request     2,160     1,555,200
 Redis commands, nothing changes     80,680    58,089,600
 Redis commands, every poll changes  82,481    59,386,320
 ";
@@ -241,6 +252,8 @@ Redis commands, every poll changes  82,481    59,386,320
         let idle = 11_560.0;
         let expected = Costs {
             backend_requests: 1_801.0,
+            // Two hosts.
+            backend_connections: 720.0,
             redis_commands_idle: idle,
             redis_commands_busy: idle + 1_801.0,
         };

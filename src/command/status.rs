@@ -63,12 +63,13 @@ fn replicas(report: &ClusterReport) -> String {
             true => "standby",
             false => "",
         };
-        [&*replica.replica, standing, &*replica.role, &*replica.version, &*replica.address]
+        let hosts = replica.hosts.map_or_else(|| "–".to_owned(), |hosts| hosts.to_string());
+        [&*replica.replica, standing, &*replica.role, &*hosts, &*replica.version, &*replica.address]
             .map(str::to_owned)
             .to_vec()
     };
     let rows: Vec<_> = report.replicas.iter().map(row).collect();
-    table(&["REPLICA", "", "ROLE", "VERSION", "ADDRESS"], &rows)
+    table(&["REPLICA", "", "ROLE", "HOSTS", "VERSION", "ADDRESS"], &rows)
 }
 
 fn endpoint_row(endpoint: &EndpointReport) -> Vec<String> {
@@ -93,4 +94,54 @@ fn change_row(entry: &TimelineEntry) -> Vec<String> {
         entry.cause.clone(),
         if entry.event == "claimed" { format!("{} ms", entry.gap) } else { String::new() },
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::{LeaderReport, StoreReport};
+    use crate::store::Hosts;
+
+    fn presence(replica: &str, role: &str, hosts: Option<Hosts>) -> Presence {
+        Presence {
+            replica: replica.to_owned(),
+            address: "http://10.1.2.3:9090".to_owned(),
+            role: role.to_owned(),
+            version: "1.2.3".to_owned(),
+            hosts,
+            seen_at: 0,
+        }
+    }
+
+    #[test]
+    fn replicas_are_shown_with_what_they_do_and_reach() {
+        let leader = LeaderReport {
+            replica: "castor".to_owned(),
+            address: String::new(),
+            term: 7,
+            since: 0,
+            lease_remaining: 6.0,
+        };
+        let report = ClusterReport {
+            cluster: "test".to_owned(),
+            replica: "castor".to_owned(),
+            store: StoreReport { kind: "redis".to_owned(), ok: true, error: None },
+            leader: Some(leader),
+            term: Some(7),
+            replicas: vec![
+                presence("alhena", "poller", Some(Hosts { reachable: 3, checked: 3 })),
+                presence("castor", "all", Some(Hosts { reachable: 1, checked: 3 })),
+                presence("tejat", "gateway", None),
+            ],
+            timeline: Vec::new(),
+            endpoints: None,
+        };
+        let expected = "\
+REPLICA           ROLE     HOSTS  VERSION  ADDRESS
+alhena   standby  poller   3/3    1.2.3    http://10.1.2.3:9090
+castor   leader   all      1/3    1.2.3    http://10.1.2.3:9090
+tejat             gateway  –      1.2.3    http://10.1.2.3:9090
+";
+        assert_eq!(replicas(&report), expected);
+    }
 }

@@ -27,7 +27,8 @@ pub(super) struct Change {
 
 /// Puts both together, the newest first.
 pub(super) fn tell(timeline: &[TimelineEntry], crashes: &[Crash]) -> Vec<Change> {
-    let noted = timeline.iter().map(|entry| Change {
+    // That a leader was found dead is told by its crash.
+    let noted = timeline.iter().filter(|entry| entry.event != "reaped").map(|entry| Change {
         at: entry.at,
         event: entry.event.clone(),
         replica: entry.replica.clone(),

@@ -51,8 +51,6 @@ pub struct Elector<D> {
     pub(super) observer: Observer,
     /// The run id of the server that last answered; empty before the first that could be read.
     pub(super) server: String,
-    /// The term whose leader crashed last, as far as this replica knows.
-    pub(super) crashed: Option<u64>,
     /// When the present leader, or the last one, was last seen to live.
     pub(super) last_pulse: Option<Instant>,
     /// Paces the tries for the lease, as long as none of them lasts.
@@ -75,7 +73,6 @@ impl<D: Duties> Elector<D> {
             liveness: Liveness::new(Arc::clone(&store)),
             observer: Observer::new(),
             server: String::new(),
-            crashed: None,
             last_pulse: None,
             tries: Backoff::up_to(lease.retry_period),
             store,
@@ -142,7 +139,6 @@ impl<D: Duties> Elector<D> {
             replica: self.identity.replica.clone(),
             address: self.identity.address.clone(),
             gap: gap.unwrap_or_default(),
-            crashed: self.crashed,
             reinstate,
         };
         // A claim that is answered can be given back; any other must run out.

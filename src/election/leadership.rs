@@ -33,6 +33,12 @@ struct Standing {
     refuted: Option<Refutation>,
 }
 
+impl Standing {
+    fn lets_act(&self, clock: Clock) -> bool {
+        self.doubted.is_none() && self.refuted.is_none() && clock.now() < self.deadline
+    }
+}
+
 /// What the store said against a leadership.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refutation {
@@ -74,10 +80,17 @@ impl Leadership {
 
     /// Whether the lease is surely held now: no poll starts without.
     pub fn may_act(&self) -> bool {
-        let standing = *self.standing.borrow();
-        standing.doubted.is_none()
-            && standing.refuted.is_none()
-            && self.clock.now() < standing.deadline
+        self.standing.borrow().lets_act(self.clock)
+    }
+
+    /// Asks from elsewhere for [`Leadership::may_act`], and whether the store has refuted it.
+    #[cfg(test)]
+    pub(crate) fn standing(&self) -> impl Fn() -> (bool, bool) + Send + Sync + use<> {
+        let (standing, clock) = (self.standing.subscribe(), self.clock);
+        move || {
+            let standing = *standing.borrow();
+            (standing.lets_act(clock), standing.refuted.is_some())
+        }
     }
 
     /// Waits until [`Leadership::may_act`] holds, as it does again after a renewal.

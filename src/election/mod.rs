@@ -4,6 +4,7 @@
 //! [`Duties`] be performed for as long as renewals succeed. It alone makes a [`Leadership`], and a
 //! [`Leadership`] is what polling and publishing ask for.
 
+mod abdication;
 mod channels;
 mod elector;
 mod keeper;
@@ -14,8 +15,9 @@ mod standby;
 mod view;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
+pub use abdication::{Abdication, Behind};
 pub use elector::{Duties, Elector, Identity};
 pub use leadership::{Leadership, Refutation};
 pub use view::View;

@@ -68,6 +68,11 @@ impl Probe {
         Self { every: lease.crash_probe, patience: lease.retry_period, suspicion: None }
     }
 
+    /// Whether nobody heard the leader in `record` when asked last.
+    pub(super) fn misses(&self, record: &Record) -> bool {
+        self.suspicion.as_ref().is_some_and(|suspicion| suspicion.record == *record)
+    }
+
     /// Judges an answer of a lease held for `held_for`.
     pub(super) fn judge(&mut self, answer: &Answer, held_for: Duration) -> Next {
         let Answer { observation, asked, answered, .. } = answer;

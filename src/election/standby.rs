@@ -75,6 +75,10 @@ impl<D: Duties> Elector<D> {
                 };
                 continue;
             }
+            if observation.record.as_ref().is_some_and(|record| probe.misses(record)) {
+                // Another standby was faster to take the lease away.
+                leaderless_since = self.last_pulse;
+            }
             let given_back = |record: &Record| record.lease.is_empty();
             if replaced && !observation.record.as_ref().is_some_and(given_back) {
                 self.leave_first_try_to_its_holder().await;
@@ -120,12 +124,12 @@ impl<D: Duties> Elector<D> {
         let until = Instant::now() + wait + ROUNDING;
         select! {
             biased;
-            () = sleep_until(until) => end.checked_sub(self.lease.duration).or(Some(end)),
             heard = self.hear() => match heard {
                 Heard::Announcement(Announcement::Released { .. }) => Some(Instant::now()),
                 Heard::Announcement(Announcement::Reaped { .. }) => self.last_pulse,
                 _ => None,
-            }
+            },
+            () = sleep_until(until) => end.checked_sub(self.lease.duration).or(Some(end)),
         }
     }
 
@@ -135,10 +139,10 @@ impl<D: Duties> Elector<D> {
         match self.store.reap(suspect).await {
             Ok(true) => {
                 tracing::warn!(term, leader = replica, "the leader crashed: its lease is free");
-                self.crashed = Some(*term);
                 self.last_pulse
             }
-            Ok(false) => None,
+            // Another was faster, or the leader is back.
+            Ok(false) => self.last_pulse,
             Err(error) => {
                 self.observer.failed("take the lease of a crashed leader away", &error);
                 None
@@ -146,15 +150,11 @@ impl<D: Duties> Elector<D> {
         }
     }
 
-    /// Waits for something to be heard, and notes what it tells of terms.
+    /// Waits for something to be heard, and notes the term that it tells.
     async fn hear(&mut self) -> Heard {
         let heard = self.announcements.next().await;
-        match &heard {
-            Heard::Announcement(Announcement::Claimed { term, .. }) => {
-                self.observer.saw_term(*term);
-            }
-            Heard::Announcement(Announcement::Reaped { term, .. }) => self.crashed = Some(*term),
-            _ => {}
+        if let Heard::Announcement(Announcement::Claimed { term, .. }) = &heard {
+            self.observer.saw_term(*term);
         }
         heard
     }

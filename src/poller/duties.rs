@@ -8,7 +8,8 @@ use tokio::time::{Instant, sleep};
 
 use super::breaker::Breaker;
 use super::catch_up::{Overdue, catch_up};
-use super::fetch::{Fetcher, Validators};
+use super::failure::PollFailure;
+use super::fetch::{Fetched, Fetcher, Validators};
 use super::outbox::Outbox;
 use super::polling::{PollTime, Polling};
 use super::publisher::Publisher;
@@ -24,10 +25,30 @@ use crate::telemetry::EndpointLabels;
 /// The longest wait between two tries to read what the last leader left.
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
 
+/// Polls one endpoint once; [`Fetcher`] does so over HTTP.
+pub trait Fetch: Send + Sync + 'static {
+    /// Asks for what differs from what `validators` stand for. Dropping the future cancels it.
+    fn fetch(
+        &self,
+        endpoint: &EndpointConfig,
+        validators: &Validators,
+    ) -> impl Future<Output = Result<Fetched, PollFailure>> + Send;
+}
+
+impl Fetch for Fetcher {
+    async fn fetch(
+        &self,
+        endpoint: &EndpointConfig,
+        validators: &Validators,
+    ) -> Result<Fetched, PollFailure> {
+        Self::fetch(self, endpoint, validators).await
+    }
+}
+
 /// Polls all endpoints and publishes what changed, whenever its replica leads.
-pub struct Poller {
+pub struct Poller<F = Fetcher> {
     store: Arc<dyn Store>,
-    fetcher: Arc<Fetcher>,
+    fetcher: Arc<F>,
     endpoints: Vec<Arc<EndpointConfig>>,
     names: Vec<EndpointName>,
     schedules: Vec<Schedule>,
@@ -35,11 +56,11 @@ pub struct Poller {
     history: u64,
 }
 
-impl Poller {
+impl<F: Fetch> Poller<F> {
     /// Prepares to poll `endpoints`; `history` is how many publications the store keeps.
     pub fn new(
         store: Arc<dyn Store>,
-        fetcher: Fetcher,
+        fetcher: F,
         cluster: ClusterName,
         endpoints: &[EndpointConfig],
         history: u64,
@@ -135,9 +156,10 @@ fn first_polls(
     agenda
 }
 
-impl Duties for Poller {
+impl<F: Fetch> Duties for Poller<F> {
     async fn perform(&mut self, leadership: &Leadership) {
         let left = select! {
+            biased;
             left = self.resume() => left,
             () = leadership.winding_down() => return,
         };

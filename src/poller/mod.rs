@@ -1,7 +1,8 @@
 //! Polls endpoints: what is due, what came back, whether it differs, and its publication.
 //!
 //! All of it happens inside one leadership: [`Poller`] performs the duties that an
-//! [`Elector`](crate::election::Elector) gives it.
+//! [`Elector`](crate::election::Elector) gives it. [`Reachability`] alone is of use to standbys too:
+//! it polls nothing, and tells who could.
 
 mod breaker;
 mod catch_up;
@@ -14,13 +15,15 @@ mod fetch;
 mod outbox;
 mod polling;
 mod publisher;
+mod reachability;
 mod schedule;
 mod tracked;
 
 pub use catch_up::{Overdue, catch_up};
 pub use change::content_hash;
-pub use duties::Poller;
+pub use duties::{Fetch, Poller};
 pub use failure::{PollFailure, PollFailureKind};
 pub use fetch::{Fetched, Fetcher, FetcherError, Validators};
 pub use publisher::BEAT;
+pub use reachability::Reachability;
 pub use schedule::{Due, Schedule};

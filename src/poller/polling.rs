@@ -8,8 +8,9 @@ use tokio::select;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
+use super::duties::Fetch;
 use super::failure::PollFailure;
-use super::fetch::{Fetched, Fetcher};
+use super::fetch::Fetched;
 use super::outbox::{Change, Outbox};
 use super::tracked::Tracked;
 use crate::election::Leadership;
@@ -18,9 +19,9 @@ use crate::election::Leadership;
 const CLOCK_ERROR: u64 = 1000;
 
 /// Starts polls when they are due and judges what they bring, under one leadership.
-pub(super) struct Polling<'a> {
+pub(super) struct Polling<'a, F> {
     leadership: &'a Leadership,
-    fetcher: Arc<Fetcher>,
+    fetcher: Arc<F>,
     outbox: &'a Outbox,
     endpoints: &'a mut [Tracked],
     /// When each endpoint is due next, in ms by the store's clock, the earliest on top.
@@ -65,11 +66,11 @@ impl PollTime {
     }
 }
 
-impl<'a> Polling<'a> {
+impl<'a, F: Fetch> Polling<'a, F> {
     /// Prepares to poll each of `endpoints` first when `agenda` says.
     pub(super) fn new(
         leadership: &'a Leadership,
-        fetcher: Arc<Fetcher>,
+        fetcher: Arc<F>,
         outbox: &'a Outbox,
         endpoints: &'a mut [Tracked],
         agenda: impl IntoIterator<Item = (usize, u64)>,

@@ -54,6 +54,7 @@ impl<'a> Publisher<'a> {
     pub(super) async fn run(mut self) {
         loop {
             select! {
+                biased;
                 () = self.outbox.filled() => {}
                 () = sleep_until(self.next_beat) => {}
             }

@@ -43,12 +43,14 @@ struct State {
     alive: HashMap<Uuid, broadcast::Sender<Bytes>>,
 }
 
-/// What one server knows of the leadership.
+/// What one server holds.
 #[cfg(test)]
+#[derive(Clone)]
 pub(crate) struct Server {
     run_id: String,
     lease: Option<Lease>,
     record: Option<Record>,
+    endpoints: HashMap<EndpointName, Stored>,
 }
 
 #[cfg_attr(test, derive(Clone))]
@@ -58,6 +60,7 @@ struct Lease {
 }
 
 #[derive(Default)]
+#[cfg_attr(test, derive(Clone))]
 struct Stored {
     snapshot: Option<Publication>,
     state: Option<PollState>,
@@ -114,6 +117,7 @@ impl EmbeddedStore {
         state.run_id = to.run_id;
         state.lease = to.lease;
         state.record = to.record;
+        state.endpoints = to.endpoints;
         state.updates = broadcast::Sender::new(BACKLOG);
         state.leadership = broadcast::Sender::new(BACKLOG);
         state.alive.clear();
@@ -127,7 +131,14 @@ impl EmbeddedStore {
             run_id: state.run_id.clone(),
             lease: state.lease.clone(),
             record: state.record.clone(),
+            endpoints: state.endpoints.clone(),
         }
+    }
+
+    /// Sets the server's clock, so that nothing depends on when a test runs.
+    #[cfg(test)]
+    pub(crate) fn set_clock(&self, ms: u64) {
+        self.state.lock().clock = StoreClock { start: Instant::now(), start_ms: ms };
     }
 
     /// Turns the server's clock back, as one that was set wrong.
@@ -139,12 +150,13 @@ impl EmbeddedStore {
     /// Goes on with the same data under another run id, as a promoted replica.
     #[cfg(test)]
     pub(crate) fn fail_over(&self) {
-        let mut state = self.state.lock();
-        let fresh = State::new();
-        state.run_id = fresh.run_id;
-        state.updates = fresh.updates;
-        state.leadership = fresh.leadership;
-        state.alive = fresh.alive;
+        self.promote(self.server());
+    }
+
+    /// Goes on as a copy of the server, with what that has and under another run id.
+    #[cfg(test)]
+    pub(crate) fn promote(&self, copy: Server) {
+        self.fail_back(Server { run_id: State::new().run_id, ..copy });
     }
 
     /// Takes the lease away from whoever holds it.
@@ -224,6 +236,14 @@ impl State {
         if dead {
             self.lease = None;
             let (term, replica) = (suspect.term, suspect.replica.clone());
+            self.note(TimelineEntry {
+                at: self.clock.now(),
+                event: "reaped".into(),
+                replica: replica.clone(),
+                term,
+                cause: String::new(),
+                gap: 0,
+            });
             self.announce(&Announcement::Reaped { term, replica });
         }
         dead
@@ -239,6 +259,19 @@ impl State {
         self.timeline.truncate(TIMELINE);
     }
 
+    /// Tells why the claim of `lease` succeeds `previous`.
+    fn cause(&self, previous: Option<&Record>, lease: &str) -> Cause {
+        let Some(previous) = previous else { return Cause::First };
+        let last = self.timeline.front();
+        let reaped = last.is_some_and(|e| e.event == "reaped" && e.term == previous.term);
+        match &*previous.lease {
+            claimed_with if claimed_with == lease => Cause::Restarted,
+            "" => Cause::Released,
+            _ if reaped => Cause::Crashed,
+            _ => Cause::Expired,
+        }
+    }
+
     fn claim(&mut self, request: &ClaimRequest) -> Option<Claim> {
         let moved = self.record.as_ref().is_none_or(|record| record.run_id != self.run_id);
         if request.reinstate && moved && self.lease().is_none() {
@@ -251,7 +284,7 @@ impl State {
         let now = self.clock.now();
         let lease = request.lease.to_string();
         let previous = self.record.take();
-        let cause = Cause::of(previous.as_ref(), &lease, request.crashed);
+        let cause = self.cause(previous.as_ref(), &lease);
         let same_run = |record: &&Record| record.run_id == self.run_id;
         let record = match previous.as_ref().filter(same_run).filter(|old| old.lease == lease) {
             Some(repeated) => repeated.clone(),
@@ -349,6 +382,13 @@ impl State {
             self.updates.send(beat.json.clone()).ok();
         }
         Published::Accepted
+    }
+
+    /// Forgets the replicas long gone; the others.
+    fn present(&mut self) -> Vec<Presence> {
+        let now = self.clock.now();
+        self.replicas.retain(|_, presence| now - presence.seen_at <= millis(PRESENCE_EXPIRY));
+        self.replicas.values().cloned().collect()
     }
 
     fn read(&self, endpoints: &[EndpointName]) -> Reading {
@@ -473,12 +513,12 @@ impl Store for EmbeddedStore {
         Ok(Subscription::new(messages.boxed()))
     }
 
-    async fn announce_presence(&self, presence: &Presence) -> Result<(), StoreError> {
+    async fn announce_presence(&self, presence: &Presence) -> Result<Vec<Presence>, StoreError> {
         let mut state = self.state.lock();
         let seen_at = state.clock.now();
         let known = Presence { seen_at, ..presence.clone() };
         state.replicas.insert(presence.replica.clone(), known);
-        Ok(())
+        Ok(state.present())
     }
 
     async fn withdraw_presence(&self, replica: &str) -> Result<(), StoreError> {
@@ -492,12 +532,10 @@ impl Store for EmbeddedStore {
 
     async fn survey(&self) -> Result<Survey, StoreError> {
         let mut state = self.state.lock();
-        let now = state.clock.now();
-        state.replicas.retain(|_, presence| now - presence.seen_at <= millis(PRESENCE_EXPIRY));
         Ok(Survey {
-            now,
+            now: state.clock.now(),
             observation: state.observe(),
-            replicas: state.replicas.values().cloned().collect(),
+            replicas: state.present(),
             timeline: state.timeline.iter().cloned().collect(),
         })
     }

@@ -21,13 +21,17 @@ mod redis;
 mod survey;
 
 pub use embedded::EmbeddedStore;
+#[cfg(test)]
+pub(crate) use embedded::Server;
 pub use examination::{Examination, Shortcoming};
 pub use failure::{FailureKind, StoreError};
 pub use redis::RedisStore;
-pub use survey::{Presence, Survey, TimelineEntry};
+pub use survey::{Hosts, Presence, Survey, TimelineEntry};
 
 /// How many changes of leadership the timeline keeps, at least.
 const TIMELINE: usize = 100;
+/// How often a replica says that it is there.
+pub const PRESENCE_EVERY: Duration = Duration::from_secs(10);
 /// How long after its last word a replica counts as gone.
 const PRESENCE_EXPIRY: Duration = Duration::from_secs(30);
 
@@ -60,7 +64,7 @@ pub trait Store: Send + Sync + 'static {
     /// Gives the lease back and announces it. `false`: it was no longer this one.
     async fn release(&self, claim: &Claim) -> Result<bool, StoreError>;
 
-    /// Takes the lease away from a dead leader and announces it, if the record is still exactly
+    /// Takes the lease away from a dead leader, notes that, and announces it, if the record is still exactly
     /// `suspect`, the lease is that record's, and still nobody subscribes to its liveness channel.
     async fn reap(&self, suspect: &Record) -> Result<bool, StoreError>;
 
@@ -83,8 +87,9 @@ pub trait Store: Send + Sync + 'static {
     /// subscription ends.
     async fn subscribe(&self, channel: Channel) -> Result<Subscription, StoreError>;
 
-    /// Notes that a replica is there.
-    async fn announce_presence(&self, presence: &Presence) -> Result<(), StoreError>;
+    /// Notes that a replica is there; all that were heard of within 30 seconds, by name. Its own
+    /// `seen_at` among them is the time by the store's clock.
+    async fn announce_presence(&self, presence: &Presence) -> Result<Vec<Presence>, StoreError>;
 
     /// Notes that a replica has left.
     async fn withdraw_presence(&self, replica: &str) -> Result<(), StoreError>;
@@ -176,8 +181,6 @@ pub struct ClaimRequest {
     pub address: String,
     /// How long nobody had led when the replica acquired the lease, as far as it saw.
     pub gap: Duration,
-    /// The term whose leader the replica knows to have crashed.
-    pub crashed: Option<u64>,
     /// Whether a lease that a server with another run id does not know may be put back: only its
     /// holder may ask for that.
     pub reinstate: bool,
@@ -199,17 +202,6 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Tells why the claim of `lease` succeeds `previous`, given whose leader `crashed`.
-    fn of(previous: Option<&Record>, lease: &str, crashed: Option<u64>) -> Self {
-        match previous {
-            None => Self::First,
-            Some(record) if record.lease == lease => Self::Restarted,
-            Some(record) if record.lease.is_empty() => Self::Released,
-            Some(record) if crashed == Some(record.term) => Self::Crashed,
-            Some(_) => Self::Expired,
-        }
-    }
-
     /// The name in the timeline and in metrics.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::Observation;
@@ -13,6 +15,10 @@ pub struct Presence {
     pub role: String,
     /// The version of Pollux.
     pub version: String,
+    /// How many of the polled hosts it could connect to in its last round; `None` where it has
+    /// finished none, does not poll, or is of a version that does not count them.
+    #[serde(default)]
+    pub hosts: Option<Hosts>,
     /// When it told this, in ms by the store's clock. The store fills it in.
     #[serde(default)]
     pub seen_at: u64,
@@ -25,14 +31,29 @@ impl Presence {
     }
 }
 
+/// How many of the polled hosts a replica can connect to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hosts {
+    /// Those it could connect to.
+    pub reachable: u32,
+    /// Those it tried: all, or a sample.
+    pub checked: u32,
+}
+
+impl fmt::Display for Hosts {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.reachable, self.checked)
+    }
+}
+
 /// A change of leadership that took effect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimelineEntry {
     /// When, in ms by the store's clock.
     pub at: u64,
-    /// `claimed` or `released`.
+    /// `claimed`, `released`, or `reaped`: a standby found the leader dead.
     pub event: String,
-    /// The replica that did.
+    /// The replica that did, or that was found dead.
     pub replica: String,
     /// Its term.
     pub term: u64,

@@ -82,15 +82,15 @@ async fn count(crash_probe: &'static str) -> Vec<Count> {
     let backend = backend().await;
     let (mut replicas, mut proxies) = (Vec::new(), Vec::new());
     for name in ["castor", "idas", "lynceus"] {
-        let proxy = Proxy::to(format!("127.0.0.1:{}", redis.port)).await;
+        let proxy = Proxy::to(redis.port).await;
         let yaml = format!(
             "cluster: costs
-redis: {{ url: \"redis://{}\" }}
+redis: {{ url: \"{}\" }}
 lease: {{ crash_probe: {crash_probe} }}
 endpoints:
   - {{ name: polled, url: \"http://{backend}/\", every: 1s }}
 ",
-            proxy.address
+            proxy.url()
         );
         replicas.push(Replica::start(name, &yaml).await);
         proxies.push(proxy);

@@ -4,13 +4,13 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use super::common::client::SseClient;
+use super::common::history::{assert_one_writer_at_a_time, history};
 use super::common::is_missing;
 use super::common::nginx::Nginx;
 use super::common::redis_cluster::RedisCluster;
 use super::common::redis_server::RedisServer;
 use super::common::replica::{Replica, leader};
 use super::common::sentinel::{MASTER, Sentinel};
-use super::history::{assert_one_writer_at_a_time, history};
 use super::outages::all_hold;
 use super::{ENDPOINTS, configuration_with, gateways, start_replicas};
 

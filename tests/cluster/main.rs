@@ -2,11 +2,14 @@
 
 #![allow(clippy::expect_used, reason = "a test that cannot go on may as well stop")]
 
+#[allow(dead_code, clippy::unwrap_used, reason = "each test uses a part of it; tests may stop")]
+#[path = "../backend/mod.rs"]
+mod backend;
 #[path = "../common/mod.rs"]
 mod common;
 
+mod abdication;
 mod failovers;
-mod history;
 mod outages;
 mod redis_trouble;
 mod takeovers;

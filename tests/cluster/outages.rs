@@ -4,11 +4,11 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use super::common::client::SseClient;
+use super::common::history::{assert_one_writer_at_a_time, history};
 use super::common::nginx::Nginx;
 use super::common::redis_server::RedisServer;
 use super::common::replica::leader;
 use super::common::{eventually, http, is_missing};
-use super::history::{assert_one_writer_at_a_time, history};
 use super::{ENDPOINTS, configuration, gateways, start_replicas};
 
 /// Longer than the lease and longer than `stale_after`.

@@ -7,11 +7,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::common::client::SseClient;
+use super::common::history::{assert_one_writer_at_a_time, history, terms};
 use super::common::nginx::Nginx;
 use super::common::redis_server::RedisServer;
 use super::common::replica::{Replica, leader};
 use super::common::{eventually, http, is_missing};
-use super::history::{assert_one_writer_at_a_time, history, terms};
 use super::{ENDPOINTS, EVERY_MS, configuration, gateways, start_replicas};
 
 const CLIENTS: usize = 50;

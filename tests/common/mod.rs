@@ -4,6 +4,7 @@
 
 pub mod certificates;
 pub mod client;
+pub mod history;
 pub mod machine;
 pub mod nginx;
 pub mod process;

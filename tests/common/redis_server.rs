@@ -2,13 +2,16 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use redis::Client;
 use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::process::Process;
 use super::{eventually, free_port};
+
+/// How long a test waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A redis-server without persistence, on a port of its own.
 pub struct RedisServer {
@@ -111,6 +114,9 @@ impl RedisServer {
 
     pub async fn connection(&self) -> MultiplexedConnection {
         let client = Client::open(self.url()).expect("a valid address");
-        client.get_multiplexed_async_connection().await.expect("redis-server answers")
+        // A server that a test has paused may answer late.
+        let config = AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
+        let connection = client.get_multiplexed_async_connection_with_config(&config).await;
+        connection.expect("redis-server answers")
     }
 }

@@ -85,7 +85,6 @@ async fn lead(store: &EmbeddedStore) -> Claim {
         replica: "r".into(),
         address: String::new(),
         gap: Duration::ZERO,
-        crashed: None,
         reinstate: false,
     };
     store.claim(&request).await.unwrap().unwrap()

@@ -145,7 +145,6 @@ pub(crate) fn request(lease: &LeaseValue) -> ClaimRequest {
         replica: REPLICA.to_owned(),
         address: ADDRESS.to_owned(),
         gap: Duration::ZERO,
-        crashed: None,
         reinstate: false,
     }
 }

@@ -66,7 +66,7 @@ function leaseText(replica, state) {
   if (replica.role === "leading") {
     return `Lease: ${seconds(replica.lease_left)} of ${seconds(state.lease)}, renewed in time`;
   }
-  return state.leader === null ? "Waits for the lease to end" : "Ready to take over";
+  return state.leader === null ? "About to take over" : "Ready to take over";
 }
 
 function showReplica(replica, state) {
@@ -86,7 +86,7 @@ function headline(state) {
   if (state.leader !== null) return `${state.leader} leads and polls for all.`;
   const holder = state.replicas.find((replica) => replica.lease_left !== null);
   if (holder) {
-    return `${holder.name} crashed. Nobody polls until its lease ends in ${seconds(holder.lease_left)}.`;
+    return `${holder.name} crashed. The others have not missed it yet.`;
   }
   return "Nobody leads: the lease is free to be claimed.";
 }
@@ -99,7 +99,7 @@ function announce(state) {
     message = `${state.leader} leads in term ${state.term}.`;
     leader = state.leader;
   } else if (state.leader === null && crashed?.role === "crashed") {
-    message = `${leader} crashed. Waiting for its lease to end.`;
+    message = `${leader} crashed. Another is about to take over.`;
   } else if (state.leader !== null && announced.includes("crashed")) {
     message = `${state.leader} leads in term ${state.term}.`;
   }

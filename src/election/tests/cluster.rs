@@ -25,9 +25,6 @@ pub(super) struct Cluster {
     pub(super) server: EmbeddedStore,
     pub(super) ground: Arc<Ground>,
     pub(super) lease: LeaseConfig,
-    /// Whether the store keeps every lease for as long as it said: only then may nobody act beside
-    /// the leader.
-    pub(super) leases_kept: bool,
     replicas: Vec<Replica>,
 }
 
@@ -51,7 +48,6 @@ pub(super) fn cluster_with(replicas: usize, lease: LeaseConfig) -> Cluster {
         server: EmbeddedStore::new(),
         ground: Arc::default(),
         lease,
-        leases_kept: true,
         replicas: Vec::new(),
     };
     for _ in 0..replicas {
@@ -88,7 +84,7 @@ impl Cluster {
     /// One more replica joins; its number.
     pub(super) fn join(&mut self) -> usize {
         let replica = self.replicas.len();
-        let store = Arc::new(Faulty::new(self.server.clone(), Arc::clone(&self.ground)));
+        let store = Arc::new(Faulty::new(self.server.clone(), self.ground.clone()));
         let duties = Counter::new(replica, Arc::clone(&store), Arc::clone(&self.ground));
         let shutdown = CancellationToken::new();
         let identity = Identity {
@@ -153,7 +149,6 @@ impl Cluster {
             replica: "usurper".into(),
             address: String::new(),
             gap: Duration::ZERO,
-            crashed: None,
             reinstate: false,
         };
         self.server.claim(&request).await.unwrap().unwrap();
@@ -217,9 +212,7 @@ impl Cluster {
             }
         }
         self.ground.assert_terms_grow();
-        if self.leases_kept {
-            self.ground.assert_one_acts();
-        }
+        self.ground.assert_one_acts();
         self.ground.assert_published_in_order();
     }
 }

@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,7 +10,6 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::ground::Ground;
 use crate::model::{EndpointName, Record};
 use crate::store::{
     Batch, Channel, Claim, ClaimRequest, EmbeddedStore, Examination, FailureKind, LeaseValue,
@@ -22,7 +22,7 @@ const AT_ONCE: usize = 100;
 
 /// The methods that an elector and its duties call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Method {
+pub(crate) enum Method {
     Observe,
     Acquire,
     Claim,
@@ -31,10 +31,13 @@ pub(super) enum Method {
     Reap,
     Publish,
     Subscribe,
+    Resume,
+    Read,
 }
 
 impl Method {
-    pub(super) const ALL: [Self; 8] = [
+    /// Those that decide who leads.
+    pub(crate) const ALL: [Self; 8] = [
         Self::Observe,
         Self::Acquire,
         Self::Claim,
@@ -48,7 +51,7 @@ impl Method {
 
 /// What goes wrong with one call.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// It has no effect; an error is the answer after this long.
     RequestLost(Duration),
     /// It takes effect at once; an error is the answer after this long.
@@ -59,15 +62,29 @@ pub(super) enum Fault {
     SlowReply(Duration),
     /// An error is the answer at once; it takes effect after this long all the same.
     Late(Duration),
+    /// An error is the answer after `answer`; it takes effect after `effect` all the same.
+    TimedOut { answer: Duration, effect: Duration },
+}
+
+/// Sees what takes effect on the server, when it does.
+pub(crate) trait Witness: Send + Sync {
+    /// A batch took effect.
+    fn accepted(&self, run_id: &str, batch: &Batch);
+
+    /// The lease of `suspect` was taken away from a server that was as `observed`.
+    fn reaped(&self, _suspect: &Record, _observed: &Observation) {}
+
+    /// A renewal or a subscription showed that the one with this liveness channel lives.
+    fn lives(&self, _alive: Uuid) {}
 }
 
 /// One call, as it was made.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Call {
-    pub(super) method: Method,
-    pub(super) sent: Instant,
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    pub(crate) sent: Instant,
     /// Whether the caller got an answer that is no error.
-    pub(super) answered: bool,
+    pub(crate) answered: bool,
 }
 
 /// An open subscription.
@@ -77,15 +94,17 @@ struct Open {
     cut: CancellationToken,
     /// Cancelled: it brings nothing any more, and does not end either.
     mute: CancellationToken,
+    /// Whether the server ends a mute one.
+    forgotten: Arc<AtomicBool>,
 }
 
 /// Decides what goes wrong with the n-th call, counted from 1, of a method.
 type Plan = Box<dyn FnMut(Method, usize) -> Option<Fault> + Send>;
 
 /// One replica's way to the store, on which things go wrong.
-pub(super) struct Faulty {
+pub(crate) struct Faulty {
     server: EmbeddedStore,
-    ground: Arc<Ground>,
+    witness: Arc<dyn Witness>,
     plan: Mutex<Plan>,
     calls: Mutex<Vec<Call>>,
     counts: Mutex<HashMap<Method, usize>>,
@@ -93,10 +112,10 @@ pub(super) struct Faulty {
 }
 
 impl Faulty {
-    pub(super) fn new(server: EmbeddedStore, ground: Arc<Ground>) -> Self {
+    pub(crate) fn new(server: EmbeddedStore, witness: Arc<dyn Witness>) -> Self {
         Self {
             server,
-            ground,
+            witness,
             plan: Mutex::new(Box::new(|_, _| None)),
             calls: Mutex::default(),
             counts: Mutex::default(),
@@ -105,34 +124,34 @@ impl Faulty {
     }
 
     /// From now on, lets go wrong what `plan` says. Calls are counted from here.
-    pub(super) fn plan(&self, plan: impl FnMut(Method, usize) -> Option<Fault> + Send + 'static) {
+    pub(crate) fn plan(&self, plan: impl FnMut(Method, usize) -> Option<Fault> + Send + 'static) {
         self.counts.lock().clear();
         *self.plan.lock() = Box::new(plan);
     }
 
     /// From now on, lets every call of `method` go wrong.
-    pub(super) fn every(&self, method: Method, fault: Fault) {
+    pub(crate) fn every(&self, method: Method, fault: Fault) {
         self.plan(move |called, _| (called == method).then_some(fault));
     }
 
     /// Lets only the `number`-th call of `method` from now on go wrong.
-    pub(super) fn once(&self, method: Method, number: usize, fault: Fault) {
+    pub(crate) fn once(&self, method: Method, number: usize, fault: Fault) {
         self.plan(move |called, count| (called == method && count == number).then_some(fault));
     }
 
     /// From now on, nothing arrives and every subscription is cut.
-    pub(super) fn cut_off(&self) {
+    pub(crate) fn cut_off(&self) {
         self.plan(|_, _| Some(Fault::RequestLost(Duration::ZERO)));
         self.cut(|_| true);
     }
 
     /// From now on, nothing goes wrong.
-    pub(super) fn heal(&self) {
+    pub(crate) fn heal(&self) {
         self.plan(|_, _| None);
     }
 
     /// Ends the open subscriptions to some channels.
-    pub(super) fn cut(&self, channels: impl Fn(&Channel) -> bool) {
+    pub(crate) fn cut(&self, channels: impl Fn(&Channel) -> bool) {
         self.subscriptions.lock().retain(|open| {
             let cut = channels(&open.channel);
             if cut {
@@ -143,25 +162,34 @@ impl Faulty {
     }
 
     /// Lets the open subscriptions to some channels bring nothing any more.
-    pub(super) fn mute(&self, channels: impl Fn(&Channel) -> bool) {
+    pub(crate) fn mute(&self, channels: impl Fn(&Channel) -> bool) {
         let open = self.subscriptions.lock();
         open.iter().filter(|open| channels(&open.channel)).for_each(|open| open.mute.cancel());
     }
 
+    /// The same of subscriptions that the server has given up, unnoticed by this side.
+    pub(crate) fn forget(&self, channels: impl Fn(&Channel) -> bool) {
+        let open = self.subscriptions.lock();
+        for open in open.iter().filter(|open| channels(&open.channel)) {
+            open.forgotten.store(true, Ordering::Relaxed);
+            open.mute.cancel();
+        }
+    }
+
     /// How often `method` was called.
-    pub(super) fn count(&self, method: Method) -> usize {
+    pub(crate) fn count(&self, method: Method) -> usize {
         let calls = self.calls.lock();
         calls.iter().filter(|call| call.method == method).count()
     }
 
     /// How many calls there were since `since`.
-    pub(super) fn calls_since(&self, since: Instant) -> usize {
+    pub(crate) fn calls_since(&self, since: Instant) -> usize {
         let calls = self.calls.lock();
         calls.iter().filter(|call| call.sent >= since).count()
     }
 
     /// When the last answered call of `method` was sent.
-    pub(super) fn last_answered(&self, method: Method) -> Instant {
+    pub(crate) fn last_answered(&self, method: Method) -> Instant {
         let calls = self.calls.lock();
         let answered = |call: &&Call| call.method == method && call.answered;
         calls.iter().rfind(answered).unwrap().sent
@@ -194,6 +222,11 @@ impl Faulty {
             }
             Some(Fault::Late(after)) => {
                 drop(spawn_after(after, effect));
+                Err(no_answer(method))
+            }
+            Some(Fault::TimedOut { answer, effect: after }) => {
+                drop(spawn_after(after, effect));
+                sleep(answer).await;
                 Err(no_answer(method))
             }
         };
@@ -249,8 +282,16 @@ impl Store for Faulty {
     }
 
     async fn renew(&self, claim: &Claim, alive: Uuid) -> Result<Renewal, StoreError> {
-        let (server, claim) = (self.server.clone(), claim.clone());
-        self.call(Method::Renew, async move { server.renew(&claim, alive).await }).await?
+        let (server, witness) = (self.server.clone(), Arc::clone(&self.witness));
+        let claim = claim.clone();
+        self.call(Method::Renew, async move {
+            let answer = server.renew(&claim, alive).await;
+            if matches!(answer, Ok(Renewal::Held { .. })) {
+                witness.lives(alive);
+            }
+            answer
+        })
+        .await?
     }
 
     async fn release(&self, claim: &Claim) -> Result<bool, StoreError> {
@@ -259,8 +300,17 @@ impl Store for Faulty {
     }
 
     async fn reap(&self, suspect: &Record) -> Result<bool, StoreError> {
-        let (server, suspect) = (self.server.clone(), suspect.clone());
-        self.call(Method::Reap, async move { server.reap(&suspect).await }).await?
+        let (server, witness) = (self.server.clone(), Arc::clone(&self.witness));
+        let suspect = suspect.clone();
+        self.call(Method::Reap, async move {
+            let observed = server.observe().await?;
+            let reaped = server.reap(&suspect).await?;
+            if reaped {
+                witness.reaped(&suspect, &observed);
+            }
+            Ok(reaped)
+        })
+        .await?
     }
 
     async fn request_step_down(&self, term: u64) -> Result<(), StoreError> {
@@ -268,12 +318,12 @@ impl Store for Faulty {
     }
 
     async fn publish(&self, claim: &Claim, batch: &Batch) -> Result<Published, StoreError> {
-        let (server, ground) = (self.server.clone(), Arc::clone(&self.ground));
+        let (server, witness) = (self.server.clone(), Arc::clone(&self.witness));
         let (claim, batch) = (claim.clone(), batch.clone());
         self.call(Method::Publish, async move {
             let answer = server.publish(&claim, &batch).await;
             if answer.as_ref().is_ok_and(|answer| *answer == Published::Accepted) {
-                ground.accepted(&claim.run_id, &batch);
+                witness.accepted(&claim.run_id, &batch);
             }
             answer
         })
@@ -284,28 +334,38 @@ impl Store for Faulty {
         let (server, wanted) = (self.server.clone(), channel.clone());
         let subscription =
             self.call(Method::Subscribe, async move { server.subscribe(wanted).await }).await??;
+        if let Channel::Alive(alive) = channel {
+            self.witness.lives(alive);
+        }
         let (cut, mute) = (CancellationToken::new(), CancellationToken::new());
-        self.subscriptions.lock().push(Open { channel, cut: cut.clone(), mute: mute.clone() });
-        let messages = stream::unfold((subscription, mute), async |(mut subscription, mute)| {
-            let message = match mute.run_until_cancelled(subscription.next()).await {
-                Some(message) => message?,
-                None => std::future::pending().await,
-            };
-            Some((message, (subscription, mute)))
+        let forgotten = Arc::new(AtomicBool::new(false));
+        let open = Open { channel, cut: cut.clone(), mute, forgotten };
+        let state = (subscription, open.mute.clone(), Arc::clone(&open.forgotten));
+        self.subscriptions.lock().push(open);
+        let messages = stream::unfold(state, async |(mut subscription, mute, forgotten)| {
+            if let Some(message) = mute.run_until_cancelled(subscription.next()).await {
+                return Some((message?, (subscription, mute, forgotten)));
+            }
+            let kept = (!forgotten.load(Ordering::Relaxed)).then_some(subscription);
+            std::future::pending::<()>().await;
+            drop(kept);
+            None
         });
         let until_cut = messages.take_until(cut.cancelled_owned());
         Ok(Subscription::new(until_cut.boxed()))
     }
 
     async fn resume(&self, endpoints: &[EndpointName]) -> Result<Vec<Resumed>, StoreError> {
-        self.server.resume(endpoints).await
+        let (server, endpoints) = (self.server.clone(), endpoints.to_vec());
+        self.call(Method::Resume, async move { server.resume(&endpoints).await }).await?
     }
 
     async fn read(&self, endpoints: &[EndpointName]) -> Result<Reading, StoreError> {
-        self.server.read(endpoints).await
+        let (server, endpoints) = (self.server.clone(), endpoints.to_vec());
+        self.call(Method::Read, async move { server.read(&endpoints).await }).await?
     }
 
-    async fn announce_presence(&self, presence: &Presence) -> Result<(), StoreError> {
+    async fn announce_presence(&self, presence: &Presence) -> Result<Vec<Presence>, StoreError> {
         self.server.announce_presence(presence).await
     }
 

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use tokio::select;
 use tokio::time::{Instant, sleep};
 
-use super::faulty::Faulty;
+use super::faulty::{Faulty, Witness};
 use crate::election::{Duties, Leadership, Refutation};
 use crate::model::{Body, EndpointName, Publication, Version};
 use crate::store::{Batch, BatchItem, PollState, Published, Standing, Store};
@@ -59,18 +59,6 @@ impl Ground {
         self.last_acts.lock().insert(act.replica, act);
     }
 
-    /// How many publications took effect.
-    pub(super) fn published(&self) -> usize {
-        self.publications.lock().len()
-    }
-
-    /// Notes that a batch took effect on a server.
-    pub(super) fn accepted(&self, run_id: &str, batch: &Batch) {
-        let versions = batch.items.iter().map(|item| item.publication.version);
-        let mut publications = self.publications.lock();
-        publications.extend(versions.map(|version| (run_id.to_owned(), version)));
-    }
-
     /// Panics if two leaderships had the same term, or a later one a lower.
     pub(super) fn assert_terms_grow(&self) {
         let leaderships = self.leaderships();
@@ -96,6 +84,14 @@ impl Ground {
                 "published {later} after {earlier}"
             );
         }
+    }
+}
+
+impl Witness for Ground {
+    fn accepted(&self, run_id: &str, batch: &Batch) {
+        let versions = batch.items.iter().map(|item| item.publication.version);
+        let mut publications = self.publications.lock();
+        publications.extend(versions.map(|version| (run_id.to_owned(), version)));
     }
 }
 

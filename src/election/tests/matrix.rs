@@ -29,7 +29,8 @@ fn length(fault: Fault) -> Duration {
         | Fault::ReplyLost(after)
         | Fault::SlowRequest(after)
         | Fault::SlowReply(after)
-        | Fault::Late(after) => after,
+        | Fault::Late(after)
+        | Fault::TimedOut { effect: after, .. } => after,
     }
 }
 

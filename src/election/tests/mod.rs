@@ -3,12 +3,11 @@
 
 mod cluster;
 mod crashes;
-mod faulty;
+pub(crate) mod faulty;
 mod ground;
 mod leading;
 mod matrix;
 mod replaced_store;
 mod shutdown;
-mod simulation;
 mod standby;
 mod step_down;

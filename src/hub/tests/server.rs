@@ -193,7 +193,7 @@ impl Store for Server {
         Err(failure())
     }
 
-    async fn announce_presence(&self, _: &Presence) -> Result<(), StoreError> {
+    async fn announce_presence(&self, _: &Presence) -> Result<Vec<Presence>, StoreError> {
         Err(failure())
     }
 

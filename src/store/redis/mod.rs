@@ -252,11 +252,11 @@ impl Store for RedisStore {
         Ok(subscription)
     }
 
-    async fn announce_presence(&self, presence: &Presence) -> Result<(), StoreError> {
+    async fn announce_presence(&self, presence: &Presence) -> Result<Vec<Presence>, StoreError> {
         let script = scripts::presence(&self.keys, presence);
         self.read
             .request(Purpose::Presence, self.server.timeout(), async |mut connection| {
-                script.invoke_async::<()>(&mut connection.redis).await
+                script.invoke_async(&mut connection.redis).await.map(reply::presences)
             })
             .await
     }

@@ -35,6 +35,14 @@ pub(super) fn without_seen_at(presence: &Presence) -> String {
     text.strip_suffix("0}").map(str::to_owned).unwrap_or(text)
 }
 
+/// Presences by name; one that cannot be read is left out.
+pub(super) fn presences(texts: Vec<String>) -> Vec<Presence> {
+    let read = |text: &String| serde_json::from_str(text).ok();
+    let mut presences: Vec<Presence> = texts.iter().filter_map(read).collect();
+    presences.sort_by(|one, other| one.replica.cmp(&other.replica));
+    presences
+}
+
 pub(super) fn cause(name: &str) -> Cause {
     match name {
         "first" => Cause::First,
@@ -162,14 +170,10 @@ pub(super) fn survey(
     run_id: &str,
 ) -> Survey {
     let now = now(time);
-    let mut replicas: Vec<Presence> = replicas
-        .values()
-        .filter_map(|presence| serde_json::from_str(presence).ok())
-        .filter(|presence: &Presence| {
-            Duration::from_millis(now.saturating_sub(presence.seen_at)) <= PRESENCE_EXPIRY
-        })
-        .collect();
-    replicas.sort_by(|one, other| one.replica.cmp(&other.replica));
+    let mut replicas = presences(replicas.into_values().collect());
+    replicas.retain(|presence| {
+        Duration::from_millis(now.saturating_sub(presence.seen_at)) <= PRESENCE_EXPIRY
+    });
     Survey {
         now,
         observation: Observation {

@@ -113,11 +113,11 @@ impl Cluster {
     ) -> Self {
         let journal = backend.journal(name);
         let members = (0..CANDIDATES).map(async |index| {
-            let proxy = Proxy::to(format!("127.0.0.1:{}", redis.port)).await;
+            let proxy = Proxy::to(redis.port).await;
             let url = backend.url(name, index);
             let kind = match system {
                 System::Pollux => {
-                    let running = start_pollux(lease, name, index, &proxy.address, &url).await;
+                    let running = start_pollux(lease, name, index, &proxy.url(), &url).await;
                     return Member { running, proxy };
                 }
                 System::Rslock => "rslock",
@@ -125,7 +125,7 @@ impl Cluster {
             };
             let candidate = Candidate {
                 kind: kind.to_owned(),
-                redis: format!("redis://{}", proxy.address),
+                redis: proxy.url(),
                 key: name.to_owned(),
                 lease,
                 backend: url,
@@ -141,14 +141,14 @@ impl Cluster {
     }
 
     /// Lets the fault happen to one candidate.
-    pub(crate) fn inflict(&self, fault: Fault, candidate: usize) {
-        let member = &self.members[candidate];
+    pub(crate) async fn inflict(&mut self, fault: Fault, candidate: usize) {
+        let member = &mut self.members[candidate];
         match fault {
             Fault::Sigkill => member.process().signal(Signal::KILL),
             Fault::Sigterm => member.process().signal(Signal::TERM),
             Fault::Sigstop => member.process().signal(Signal::STOP),
-            Fault::Cut => member.proxy.cut(),
-            Fault::Blackhole => member.proxy.blackhole(),
+            Fault::Cut => member.proxy.refuse().await,
+            Fault::Blackhole => member.proxy.block(),
         }
     }
 
@@ -180,7 +180,7 @@ async fn start_pollux(
     let every = EVERY.as_millis();
     let yaml = format!(
         "cluster: {cluster}
-redis: {{ url: \"redis://{redis}\" }}
+redis: {{ url: \"{redis}\" }}
 lease: {{ duration: {duration}ms, renew_deadline: {deadline}ms, retry_period: {retry}ms }}
 endpoints:
   - {{ name: polled, url: \"{url}\", every: {every}ms, timeout: 1s }}

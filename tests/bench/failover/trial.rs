@@ -73,7 +73,7 @@ impl Stage {
     /// # Errors
     /// What did not happen in time.
     pub(crate) async fn measure(&self, case: Case, name: &str) -> Result<Seen, String> {
-        let cluster = self.start(case, name).await?;
+        let mut cluster = self.start(case, name).await?;
         // The fault comes at any time between two renewals.
         sleep(SETTLING + case.system.retry_period(case.lease).mul_f64(fastrand::f64())).await;
 
@@ -83,7 +83,7 @@ impl Stage {
         };
         let old = cluster.journal.last(|_| true).ok_or("nobody polled")?.candidate;
         let fault_at = Instant::now();
-        cluster.inflict(case.fault, old);
+        cluster.inflict(case.fault, old).await;
         let is_succeeded =
             || cluster.journal.last(|request| request.candidate != old && request.at >= fault_at);
         let mut succeeded = until(PROMPT, || is_succeeded().is_some()).await;

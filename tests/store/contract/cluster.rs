@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use pollux::store::{ClaimRequest, Presence, Store};
+use pollux::store::{ClaimRequest, Hosts, Presence, Store};
 
 use crate::setup::{
     REPLICA, acquire, claim, expired_claim, held_for, lead, on_every_store, request,
@@ -8,6 +8,7 @@ use crate::setup::{
 
 on_every_store!(
     an_announced_replica_is_there,
+    who_announces_itself_is_told_of_all_others,
     a_replica_is_there_once_however_often_it_says_so,
     a_withdrawn_replica_is_gone,
     a_survey_of_an_empty_store_finds_nothing,
@@ -22,6 +23,7 @@ fn presence(replica: &str) -> Presence {
         address: "http://[::1]:9090".to_owned(),
         role: "all".to_owned(),
         version: "1.2.3".to_owned(),
+        hosts: Some(Hosts { reachable: 2, checked: 3 }),
         seen_at: 0,
     }
 }
@@ -38,6 +40,15 @@ async fn an_announced_replica_is_there(store: &dyn Store) {
         assert!((before..=survey.now).contains(&found.seen_at), "{found:?}");
         assert_eq!(Presence { seen_at: 0, ..found.clone() }, presence(&found.replica));
     }
+}
+
+async fn who_announces_itself_is_told_of_all_others(store: &dyn Store) {
+    let mut told = Vec::new();
+    for replica in ["pollux", "castor", "pollux"] {
+        told = store.announce_presence(&presence(replica)).await.unwrap();
+    }
+    assert_eq!(told, store.survey().await.unwrap().replicas);
+    assert_eq!(told.len(), 2);
 }
 
 async fn a_replica_is_there_once_however_often_it_says_so(store: &dyn Store) {

@@ -135,14 +135,15 @@ async fn a_lease_is_reaped_once(store: &dyn Store) {
 }
 
 async fn a_claim_after_a_crash_says_so(store: &dyn Store) {
-    let (claim_before, dead) = lead_and_die(store).await;
+    let (_, dead) = lead_and_die(store).await;
     store.reap(&dead).await.unwrap();
-    let lease = acquire(store).await;
-    let crashed = Some(claim_before.term);
-    let successor = claim(store, &ClaimRequest { crashed, ..request(&lease) }).await;
+    let successor = lead(store).await;
     assert_eq!(successor.cause, Cause::Crashed);
     let timeline = store.survey().await.unwrap().timeline;
+    let told: Vec<_> = timeline.iter().map(|entry| (&*entry.event, entry.term)).collect();
+    assert_eq!(told[..2], [("claimed", successor.term), ("reaped", dead.term)]);
     assert_eq!(timeline[0].cause, "crashed");
+    assert_eq!(timeline[1].replica, REPLICA);
 }
 
 async fn a_request_to_step_down_is_announced(store: &dyn Store) {

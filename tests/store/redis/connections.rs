@@ -6,7 +6,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::ask;
-use super::proxy::Proxy;
+use crate::common::proxy::Proxy;
 use crate::common::redis_server::RedisServer;
 use crate::setup::{
     DEADLINE, answered, at, batch, lead, name, next, publish, store_on, store_with, updates,

@@ -118,6 +118,20 @@ async fn a_presence_stands_as_json_under_the_name_of_the_replica() {
 }
 
 #[tokio::test]
+async fn a_presence_of_an_older_version_is_read_without_its_hosts() {
+    let server = RedisServer::start().await;
+    let store = store_on(&server);
+    let now = store.survey().await.unwrap().now;
+    let json = format!(
+        r#"{{"replica":"old","address":"","role":"all","version":"0.0.9","seen_at":{now}}}"#
+    );
+    let _: u64 = ask(&server, &["HSET", &key("replicas"), "old", &json]).await;
+    let presence = Presence { replica: REPLICA.to_owned(), ..Presence::default() };
+    let told = store.announce_presence(&presence).await.unwrap();
+    assert_eq!((&*told[1].replica, told[1].hosts), ("old", None));
+}
+
+#[tokio::test]
 async fn a_replica_that_fell_silent_is_ignored_and_then_forgotten() {
     let server = RedisServer::start().await;
     let store = store_on(&server);
@@ -126,7 +140,8 @@ async fn a_replica_that_fell_silent_is_ignored_and_then_forgotten() {
     let _: u64 = ask(&server, &["HSET", &key("replicas"), "gone", &json, "odd", "?"]).await;
     assert!(store.survey().await.unwrap().replicas.is_empty());
     let presence = Presence { replica: REPLICA.to_owned(), ..Presence::default() };
-    store.announce_presence(&presence).await.unwrap();
+    let told = store.announce_presence(&presence).await.unwrap();
+    assert_eq!(told.len(), 1);
     let left: Vec<String> = ask(&server, &["HKEYS", &key("replicas")]).await;
     assert_eq!(left, [REPLICA]);
 }

@@ -5,7 +5,6 @@ mod connections;
 mod failures;
 mod keys;
 mod liveness;
-mod proxy;
 mod replay;
 mod restarts;
 mod scale;

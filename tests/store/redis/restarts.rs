@@ -6,8 +6,8 @@ use pollux::store::{
 };
 use uuid::Uuid;
 
-use super::proxy::Proxy;
 use super::{ask, contents, key};
+use crate::common::proxy::Proxy;
 use crate::common::redis_server::RedisServer;
 use crate::setup::{
     LONG, answered, batch, claim, expired_claim, held_for, lead, publish, read, request, store_at,

@@ -3,8 +3,8 @@ use pollux::model::{Beat, Body, Publication, Version};
 use pollux::store::{Batch, DatedBeat, PollState, RedisStore, Store as _};
 
 use super::connections::impatient_store;
-use super::proxy::Proxy;
 use super::{ask, key};
+use crate::common::proxy::Proxy;
 use crate::common::redis_server::RedisServer;
 use crate::setup::{batch, item, lead, name, next, publish, read, store_on, updates};
 

@@ -6,8 +6,8 @@
 local lease, leader, timeline = KEYS[1], KEYS[2], KEYS[3]
 local value, lease_hex, duration, seen = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local alive, replica, address, gap = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
-local crashed, reinstate, run_id, kept = ARGV[9], ARGV[10] == '1', ARGV[11], ARGV[12]
-local channel, head, tail = ARGV[13], ARGV[14], ARGV[15]
+local reinstate, run_id, kept = ARGV[9] == '1', ARGV[10], ARGV[11]
+local channel, head, tail = ARGV[12], ARGV[13], ARGV[14]
 
 local record = redis.call('HMGET', leader, 'term', 'lease', 'sequence', 'base', 'run_id')
 local term, claimed_with, sequence, base = record[1], record[2], record[3], record[4]
@@ -31,6 +31,12 @@ if same_server and claimed_with == lease_hex then
   return { term, sequence, base, now_text, 'restarted' }
 end
 
+-- Whether the last thing that happened is that the leader of this term was found dead.
+local function was_reaped(dead)
+  local last = redis.call('XREVRANGE', timeline, '+', '-', 'COUNT', '1')[1]
+  return last and last[2][2] == 'reaped' and last[2][6] == dead
+end
+
 local cause = 'expired'
 if not term then
   cause = 'first'
@@ -38,7 +44,7 @@ elseif claimed_with == lease_hex then
   cause = 'restarted'
 elseif claimed_with == '' then
   cause = 'released'
-elseif term == crashed then
+elseif was_reaped(term) then
   cause = 'crashed'
 end
 

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use pollux::model::{Publication, Version};
 use redis::streams::StreamRangeReply;
 
-use super::common::redis_server::RedisServer;
+use super::redis_server::RedisServer;
 
 /// Every accepted publication, in the order in which it took effect.
-pub(crate) async fn history(redis: &RedisServer) -> Vec<Publication> {
+pub async fn history(redis: &RedisServer) -> Vec<Publication> {
     let mut connection = redis.connection().await;
     let reply: StreamRangeReply = redis::cmd("XRANGE")
         .arg("{pollux:test}:history")
@@ -26,7 +26,7 @@ pub(crate) async fn history(redis: &RedisServer) -> Vec<Publication> {
 }
 
 /// Within a term the sequence starts at one and grows by one, and terms only grow.
-pub(crate) fn assert_one_writer_at_a_time(history: &[Publication]) {
+pub fn assert_one_writer_at_a_time(history: &[Publication]) {
     let mut last = Version::NONE;
     for Publication { version, .. } in history {
         let starts = version.term > last.term && version.sequence == 1;
@@ -36,7 +36,7 @@ pub(crate) fn assert_one_writer_at_a_time(history: &[Publication]) {
 }
 
 /// The terms in which anything was published.
-pub(crate) fn terms(history: &[Publication]) -> HashMap<u64, usize> {
+pub fn terms(history: &[Publication]) -> HashMap<u64, usize> {
     let mut terms = HashMap::new();
     for publication in history {
         *terms.entry(publication.version.term).or_default() += 1;

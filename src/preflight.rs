@@ -1,0 +1,51 @@
+//! Warns of what the store lacks for a replica that runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::gauge;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::model::EndpointName;
+use crate::store::{Examination, Shortcoming, Store};
+
+/// How often the store is examined: after a failover it may be another server, set up differently.
+const EVERY: Duration = Duration::from_secs(600);
+/// How soon again where it did not answer.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Warns of what the store lacks, at the start and whenever that changes, as it may with a failover.
+pub(crate) async fn keep(
+    store: Arc<dyn Store>,
+    endpoint: EndpointName,
+    polls: bool,
+    shutdown: CancellationToken,
+) {
+    let mut known = Vec::new();
+    loop {
+        let wait = match store.examine(&endpoint, polls).await {
+            Ok(Examination { shortcomings, .. }) => {
+                for shortcoming in shortcomings.iter().filter(|one| !known.contains(*one)) {
+                    tracing::warn!(
+                        kind = shortcoming.kind(),
+                        "the store falls short: {shortcoming}"
+                    );
+                }
+                for kind in Shortcoming::KINDS {
+                    let lacking = shortcomings.iter().any(|one| one.kind() == kind);
+                    gauge!("pollux_redis_shortcoming", "kind" => kind).set(u8::from(lacking));
+                }
+                known = shortcomings;
+                EVERY
+            }
+            Err(error) => {
+                tracing::debug!(%error, "cannot examine the store");
+                RETRY
+            }
+        };
+        if shutdown.run_until_cancelled(sleep(wait)).await.is_none() {
+            return;
+        }
+    }
+}
