@@ -45,9 +45,6 @@ pub struct Ghost {
     pub top: Term,
     /// Leaderships by term, lease and run id, of the leases that may be claimed with again.
     leaderships: Vec<(Term, LeaseValue, RunId)>,
-    /// The highest term there was when a claim got none above it, in the way that is excepted;
-    /// 0 again once something is published above it.
-    pub excused: Term,
     pub out_of_order: bool,
     pub went_back: bool,
     pub late_beat: bool,
@@ -108,7 +105,7 @@ impl Cluster {
     fn steps(&self, state: &State, steps: &mut Vec<Action>) {
         steps.extend((0..state.flights.len()).map(Action::Arrive));
         let twins = state.replicas[0] == state.replicas[1];
-        let awake = |(r, replica): &(usize, &Replica)| !replica.frozen && !(twins && *r > 0);
+        let awake = |(r, replica): &(usize, &Replica)| !(replica.frozen || twins && *r > 0);
         for (r, replica) in state.replicas.iter().enumerate().filter(awake) {
             steps.push(Action::Observe(r));
             match replica.role {

@@ -193,8 +193,9 @@ impl State {
                 return leads && !self.replicas[r].frozen;
             }
             Fault::Flush => {
-                let Data { highest, last_beat, .. } = self.servers[self.address].data;
-                self.servers[self.address].data = Data { highest, last_beat, ..Data::default() };
+                let data = &mut self.servers[self.address].data;
+                let Data { highest, excused, last_beat, .. } = *data;
+                *data = Data { highest, excused, last_beat, ..Data::default() };
             }
             Fault::Restart { keeps_data } => self.restart(keeps_data),
             Fault::Replicate => {

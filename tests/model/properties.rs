@@ -61,12 +61,12 @@ impl Guarantee {
             }
             Self::NothingCurrentIsLost => {
                 Property::always(name, |model: &Cluster, state: &State| {
-                    is_current(state) || state.ghost.excused > 0 || !model.is_settled(state)
+                    is_current(state) || is_excused(state) || !model.is_settled(state)
                 })
             }
             Self::ReadersHoldWhatTheStoreHolds => {
                 Property::always(name, |model: &Cluster, state: &State| {
-                    is_delivered(state) || state.ghost.excused > 0 || !model.is_settled(state)
+                    is_delivered(state) || is_excused(state) || !model.is_settled(state)
                 })
             }
             Self::NoLateBeat => Property::always(name, |_, state: &State| !state.ghost.late_beat),
@@ -82,6 +82,11 @@ impl Guarantee {
             }),
         }
     }
+}
+
+/// Whether the clock is behind and the last term forgotten, so that readers have to wait.
+fn is_excused(state: &State) -> bool {
+    state.servers[state.address].data.excused > 0
 }
 
 /// Whether every reader has the body in the store, if there is one.

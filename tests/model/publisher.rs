@@ -165,10 +165,7 @@ impl State {
         let effect = self.servers[server].publish(&batch, late, model.safeguards);
         let accepted = effect.is_some();
         if let Some(effect) = effect {
-            if batch.term > self.ghost.excused && effect.published.is_some() {
-                self.ghost.excused = 0;
-            }
-            self.ghost.out_of_order |= effect.out_of_order && self.ghost.excused == 0;
+            self.ghost.out_of_order |= effect.out_of_order;
             self.ghost.late_beat |= effect.late_beat;
             for gateway in self.gateways.iter_mut().filter(|gateway| gateway.listens_to(server)) {
                 gateway.queue.extend(effect.published);

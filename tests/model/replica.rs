@@ -128,7 +128,7 @@ impl State {
             // the last term. Readers wait until something is published above it.
             let stored = before.map_or(0, |record| record.term);
             if self.servers[server].behind && stored.max(seen) < self.ghost.top {
-                self.ghost.excused = self.ghost.top;
+                self.servers[server].data.excused = self.ghost.top;
             }
             self.ghost.top = self.ghost.top.max(record.term);
         }

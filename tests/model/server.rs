@@ -44,6 +44,9 @@ pub struct Data {
     pub snapshot: Publication,
     /// Not in Redis: the highest version that ever took effect in this history.
     pub highest: Version,
+    /// Not in Redis: the highest term there was anywhere when a claim got none above it here, in the
+    /// way that is excepted; 0 again once something is published above it.
+    pub excused: Term,
     /// Not in Redis: term and number of the last beat that took effect.
     pub last_beat: (Term, u8),
 }
@@ -169,7 +172,10 @@ impl Server {
                 let version = Version { term: batch.term, sequence: batch.last() };
                 data.snapshot = Publication { version, body };
                 effect.published = Some(data.snapshot);
-                effect.out_of_order = version <= data.highest;
+                if version.term > data.excused {
+                    data.excused = 0;
+                }
+                effect.out_of_order = version <= data.highest && data.excused == 0;
                 data.highest = data.highest.max(version);
             }
             Payload::Beat { .. } if late && safeguards.has(Safeguard::DatedBeats) => {}
