@@ -24,8 +24,9 @@
 //! # Known limits
 //!
 //! A clock that is behind: where a server takes over, or lost its data, whose clock is behind as
-//! well, and no replica that claims knew the last term, numbers repeat and readers wait until terms
-//! have passed those they know. The first and the third guarantee except that.
+//! well, and no replica that claims knew the last term, numbers repeat. Readers wait until something
+//! is published above the terms they know: for a later claim and, after it, the next change of the
+//! endpoint. The first and the third guarantee except that.
 //!
 //! A server that comes back: it is told from the one at the address before by its run id, which it
 //! keeps. If it was at the address, was replaced, and is there again without what happened between
@@ -41,11 +42,14 @@
 //!
 //! `cargo test --release --test model -- --ignored`, one at a time with `--test-threads 1`:
 //!
-//! | what may go wrong | states | time | memory |
-//! |---|---|---|---|
-//! | any one fault, two changes, a gateway | 6.6 million | 48 s | GIGA |
-//! | a failover, a move and a lost subscription, two changes, two gateways | 3.5 million | 31 s | |
-//! TWOFAULTS
+//! | what may go wrong | states | time |
+//! |---|---|---|
+//! | any one fault, two changes, a gateway | 6.6 million | 48 s |
+//! | any two faults (a replaced server is gone), one change, a gateway | 5.6 million | 41 s |
+//! | a failover, a move and a lost subscription, two changes, two gateways | 3.5 million | 31 s |
+//!
+//! No guarantee broke. Two faults where a replaced server lives on, without a gateway, were visited
+//! for three minutes and not to the end. Memory stayed under 200 MB.
 
 #![allow(unreachable_pub, reason = "the modules of one test target")]
 
@@ -140,6 +144,11 @@ fn one_fault_of_any_kind_breaks_no_guarantee() {
 }
 
 #[test]
+fn two_faults_of_any_kind_break_no_guarantee() {
+    assert_kept(Bounds { faults: 2, gone: true, ..EVERYTHING }, 0);
+}
+
+#[test]
 fn late_batches_and_lost_data_break_no_guarantee() {
     let bounds = Bounds { faults: 2, changes: 1, delays: 1, flushes: 1, beats: 2, ..Bounds::NONE };
     assert_kept(bounds, 0);
@@ -180,7 +189,6 @@ fn the_run_id_ends_a_term_that_a_failover_brought_back() {
 }
 
 #[test]
-#[ignore = "the same as above, in more states"]
 fn the_run_id_ends_the_term_of_a_frozen_leader() {
     let bounds =
         Bounds { faults: 2, changes: 1, freezes: 1, failovers: 1, gone: true, ..Bounds::NONE };
@@ -254,25 +262,19 @@ fn a_server_that_comes_back_behind_may_hide_a_change() {
 }
 
 #[test]
-#[ignore = "a minute with optimization, and gigabytes of memory"]
+#[ignore = "a minute or two with optimization"]
 fn one_fault_of_any_kind_under_the_eyes_of_a_gateway_breaks_no_guarantee() {
     assert_kept(Bounds { changes: 2, ..EVERYTHING }, 1);
 }
 
 #[test]
-#[ignore = "a minute with optimization, and gigabytes of memory"]
-fn two_faults_under_the_eyes_of_a_gateway_break_no_guarantee() {
+#[ignore = "a minute or two with optimization"]
+fn two_faults_of_any_kind_under_the_eyes_of_a_gateway_break_no_guarantee() {
     assert_kept(Bounds { faults: 2, gone: true, ..EVERYTHING }, 1);
 }
 
 #[test]
-#[ignore = "half a minute with optimization"]
-fn two_faults_among_two_servers_break_no_guarantee() {
-    assert_kept(Bounds { faults: 2, ..EVERYTHING }, 0);
-}
-
-#[test]
-#[ignore = "half a minute with optimization"]
+#[ignore = "a minute or two with optimization"]
 fn a_client_that_changes_gateways_loses_nothing_between_two_servers() {
     let alone = Bounds { alone: true, ..Bounds::NONE };
     let more = Bounds { lost_subscriptions: 1, moves: 1, failovers: 1, ..alone };
