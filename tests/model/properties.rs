@@ -1,4 +1,4 @@
-//! The guarantees, in the words of the design, as properties.
+//! The guarantees, as properties.
 
 use stateright::Property;
 
