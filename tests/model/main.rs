@@ -202,7 +202,7 @@ fn the_highest_term_seen_counts_where_the_clock_is_behind() {
 }
 
 #[test]
-fn a_spent_term_is_given_back_when_a_server_returns() {
+fn a_spent_term_is_not_claimed_again_when_a_server_returns() {
     let bounds = Bounds { faults: 2, changes: 1, failovers: 2, alone: true, ..Bounds::NONE };
     assert_needed(Safeguard::SpentTerm, Guarantee::NothingCurrentIsLost, bounds, 1);
 }

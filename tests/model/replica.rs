@@ -140,12 +140,6 @@ impl State {
             self.replicas[r].lease_link = None;
             return self.stand_by(r);
         };
-        let checked = model.safeguards.has(Safeguard::SpentTerm)
-            && model.safeguards.has(Safeguard::HighestSeen);
-        if checked && record.term <= seen {
-            self.servers[server].release(record.term, lease);
-            return self.stand_by(r);
-        }
         self.ghost.lead(record.term, lease, record.run_id);
         let replica = &mut self.replicas[r];
         replica.seen = seen.max(record.term);

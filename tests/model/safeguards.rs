@@ -13,7 +13,7 @@ pub enum Safeguard {
     RunId,
     /// A claim exceeds the highest term that the replica has seen.
     HighestSeen,
-    /// A claim that is answered with a term already seen is given back.
+    /// A repeated claim gets the same term again only if the replica has seen none as high.
     SpentTerm,
     /// A snapshot older than the first term of the run id is published again.
     Base,

@@ -120,11 +120,13 @@ impl Server {
             return None;
         }
         let previous = self.data.record.filter(|_| same_server);
-        if let Some(repeated) = previous.filter(|record| record.lease == request.lease) {
-            return Some(repeated);
+        let seen = if safeguards.has(Safeguard::HighestSeen) { request.seen } else { 0 };
+        let spent = |record: &Record| safeguards.has(Safeguard::SpentTerm) && record.term <= seen;
+        let repeated = previous.filter(|record| record.lease == request.lease && !spent(record));
+        if repeated.is_some() {
+            return repeated;
         }
         let stored = self.data.record.map_or(0, |record| record.term);
-        let seen = if safeguards.has(Safeguard::HighestSeen) { request.seen } else { 0 };
         let timed = safeguards.has(Safeguard::Time) && !self.behind;
         let time = if timed { request.time } else { 0 };
         let term = (stored + 1).max(seen + 1).max(time);
