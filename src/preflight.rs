@@ -8,8 +8,10 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::EndpointName;
-use crate::store::{Examination, Shortcoming, Store};
+use crate::store::{Examination, FailureKind, Shortcoming, Store};
 
+/// What is lacking where even the examination is not allowed.
+const PERMISSION: &str = "permission";
 /// How often the store is examined: after a failover it may be another server, set up differently.
 const EVERY: Duration = Duration::from_secs(600);
 /// How soon again where it did not answer.
@@ -37,6 +39,14 @@ pub(crate) async fn keep(
                     gauge!("pollux_redis_shortcoming", "kind" => kind).set(u8::from(lacking));
                 }
                 known = shortcomings;
+                EVERY
+            }
+            Err(error) if error.kind == FailureKind::NoPerm => {
+                if known.is_empty() {
+                    tracing::warn!(kind = PERMISSION, "the store falls short: {error}");
+                }
+                gauge!("pollux_redis_shortcoming", "kind" => PERMISSION).set(1);
+                known = vec![Shortcoming::NoPermission { commands: Vec::new() }];
                 EVERY
             }
             Err(error) => {

@@ -2,6 +2,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
+use url::{Host, Url};
 
 use super::AdminState;
 use crate::config::Secret;
@@ -27,6 +28,12 @@ pub(super) async fn ask(
     authorize(state.config.admin.token.as_ref(), peer, &headers)?;
     let survey = state.store.survey().await.map_err(unanswered)?;
     let leader = leader(&survey)?;
+    if state.election.is_none() {
+        let address = survey.observation.record.map(|record| record.address).unwrap_or_default();
+        let detail =
+            format!("this replica only serves clients: ask one that polls, as at {address}");
+        return Err(Problem::new(StatusCode::CONFLICT, detail));
+    }
     state
         .store
         .announce(&Announcement::StepDown { term: leader.term })
@@ -39,11 +46,7 @@ pub(super) async fn ask(
 /// With a token, whoever has it; without, whoever is on this machine and no page of another origin.
 fn authorize(token: Option<&Secret>, peer: Peer, headers: &HeaderMap) -> Result<(), Problem> {
     let Some(token) = token else {
-        let origin = headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or_default());
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        let foreign =
-            origin.is_some_and(|origin| origin.split_once("://").map(|(_, at)| at) != host);
-        if peer.0.ip().to_canonical().is_loopback() && !foreign {
+        if peer.0.ip().to_canonical().is_loopback() && !is_foreign(headers) {
             return Ok(());
         }
         let detail = "without admin.token this is taken from the replica's own machine alone";
@@ -56,6 +59,23 @@ fn authorize(token: Option<&Secret>, peer: Peer, headers: &HeaderMap) -> Result<
     }
     let detail = "expected admin.token in the header Authorization: Bearer …";
     Err(Problem::new(StatusCode::UNAUTHORIZED, detail).challenge("Bearer"))
+}
+
+/// Whether a page sent the request that this replica did not serve: one of another origin, or one
+/// whose name was made to lead here.
+fn is_foreign(headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else { return false };
+    let origin = origin.to_str().ok().and_then(|origin| Url::parse(origin).ok());
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = host.and_then(|host| Url::parse(&format!("http://{host}")).ok());
+    let is_local = |url: &Url| match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    };
+    let same = |(origin, host): (Url, Url)| is_local(&host) && origin.origin() == host.origin();
+    !origin.zip(host).is_some_and(same)
 }
 
 /// Who leads, if somebody else could.
@@ -108,6 +128,8 @@ mod tests {
         for origin in ["http://evil.example", "http://localhost:8080", "null"] {
             assert!(!allowed(None, Ipv4Addr::LOCALHOST, &[host, ("origin", origin)]), "{origin}");
         }
+        let rebound = [("host", "evil.example:9090"), ("origin", "http://evil.example:9090")];
+        assert!(!allowed(None, Ipv4Addr::LOCALHOST, &rebound));
     }
 
     #[test]

@@ -92,7 +92,11 @@ fn change_row(entry: &TimelineEntry) -> Vec<String> {
         entry.replica.clone(),
         entry.term.to_string(),
         entry.cause.clone(),
-        if entry.event == "claimed" { format!("{} ms", entry.gap) } else { String::new() },
+        match (&*entry.event, entry.gap) {
+            ("claimed", 0) => "–".to_owned(),
+            ("claimed", gap) => format!("{gap} ms"),
+            _ => String::new(),
+        },
     ]
 }
 

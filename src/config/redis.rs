@@ -68,6 +68,12 @@ pub(super) fn read(setting: &Setting<'_>, reader: &mut Reader<'_>) -> Option<Red
             return None;
         }
     };
+    if username.is_some() && password.is_none() {
+        // Without one nobody is logged in, and all goes on as the default user.
+        let message = "expected a password with the username, found none".to_owned();
+        reader.refuse(setting.position, setting.trail, message);
+        return None;
+    }
     Some(RedisConfig {
         place,
         username,

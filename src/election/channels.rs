@@ -3,20 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep_until};
 
 use crate::backoff::Backoff;
 use crate::model::Announcement;
-use crate::store::{Channel, Store, Subscription};
+use crate::store::{Channel, Store, StoreError, Subscription};
 
 /// The longest wait between two tries to subscribe.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// A subscription that comes back by itself. Waiting for it can be given up at any time.
+/// A subscription that comes back by itself. Waiting for it can be given up at any time: a try that
+/// is under way goes on the next time.
 struct Lasting {
     store: Arc<dyn Store>,
     channel: Channel,
     open: Option<Subscription>,
+    opening: Option<BoxFuture<'static, Result<Subscription, StoreError>>>,
     opened: Instant,
     backoff: Backoff,
     next_try: Instant,
@@ -26,7 +29,7 @@ impl Lasting {
     fn new(store: Arc<dyn Store>, channel: Channel) -> Self {
         let backoff = Backoff::up_to(LONGEST_WAIT);
         let now = Instant::now();
-        Self { store, channel, open: None, opened: now, backoff, next_try: now }
+        Self { store, channel, open: None, opening: None, opened: now, backoff, next_try: now }
     }
 
     /// Waits until there is a subscription; `true` if there was none before.
@@ -35,8 +38,17 @@ impl Lasting {
             return false;
         }
         loop {
-            sleep_until(self.next_try).await;
-            match self.store.subscribe(self.channel.clone()).await {
+            if self.opening.is_none() {
+                sleep_until(self.next_try).await;
+            }
+            let (store, channel) = (&self.store, &self.channel);
+            let opening = self.opening.get_or_insert_with(|| {
+                let (store, channel) = (Arc::clone(store), channel.clone());
+                Box::pin(async move { store.subscribe(channel).await })
+            });
+            let opened = opening.await;
+            self.opening = None;
+            match opened {
                 Ok(subscription) => {
                     self.open = Some(subscription);
                     self.opened = Instant::now();

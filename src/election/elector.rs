@@ -109,18 +109,27 @@ impl<D: Duties> Elector<D> {
     /// Claims the taken lease and leads, term after term if the store is replaced meanwhile; how
     /// the last of them ended. `None`: nothing was claimed.
     async fn serve(&mut self, taken: Taken) -> Option<End> {
-        let gap = taken.leaderless_since.map(|since| since.elapsed());
-        let mut deadline = taken.sent.after(self.lease.renew_deadline);
-        let mut reinstate = false;
+        let Taken { lease, sent, leaderless_since } = taken;
+        let mut deadline = sent.after(self.lease.renew_deadline);
+        let mut led: Option<Leadership> = None;
         loop {
-            let (claim, sent) = self.claim(&taken.lease, gap, reinstate, deadline).await?;
+            // Nobody had led before the first claim alone.
+            let leaderless_since = leaderless_since.filter(|_| led.is_none());
+            let claiming = self.claim(&lease, leaderless_since, led.is_some(), deadline);
+            let Some((claim, sent)) = claiming.await else {
+                // What was claimed elsewhere could not be claimed anew.
+                let led = led?;
+                report(End::Lost, &led);
+                return Some(End::Lost);
+            };
             let confirmed_until = sent.after(self.lease.confirmed_for());
             let leadership = Leadership::new(claim, self.clock, confirmed_until);
             let end = self.lead(&leadership).await;
             if !matches!(end, End::OtherServer | End::Outrun) {
                 return Some(end);
             }
-            (reinstate, deadline) = (true, leadership.deadline());
+            deadline = leadership.deadline();
+            led = Some(leadership);
             sleep(self.tries.wait()).await;
         }
     }
@@ -130,7 +139,7 @@ impl<D: Duties> Elector<D> {
     async fn claim(
         &mut self,
         lease: &LeaseValue,
-        gap: Option<Duration>,
+        leaderless_since: Option<Instant>,
         reinstate: bool,
         deadline: Moment,
     ) -> Option<(Claim, Moment)> {
@@ -141,7 +150,7 @@ impl<D: Duties> Elector<D> {
             alive: self.liveness.id(),
             replica: self.identity.replica.clone(),
             address: self.identity.address.clone(),
-            gap: gap.unwrap_or_default(),
+            gap: Duration::ZERO,
             reinstate,
         };
         // A claim that is answered can be given back; any other must run out.
@@ -149,7 +158,7 @@ impl<D: Duties> Elector<D> {
         let giving_up = hurry(&shutdown);
         select! {
             biased;
-            claimed = self.claim_before(deadline, &request, gap) => claimed,
+            claimed = self.claim_before(deadline, request, leaderless_since) => claimed,
             () = giving_up => None,
         }
     }
@@ -158,8 +167,8 @@ impl<D: Duties> Elector<D> {
     async fn claim_before(
         &mut self,
         deadline: Moment,
-        request: &ClaimRequest,
-        gap: Option<Duration>,
+        mut request: ClaimRequest,
+        leaderless_since: Option<Instant>,
     ) -> Option<(Claim, Moment)> {
         let mut backoff = Backoff::up_to(self.lease.retry_period);
         loop {
@@ -167,12 +176,13 @@ impl<D: Duties> Elector<D> {
             if sent >= deadline {
                 return None;
             }
-            match self.store.claim(request).await {
+            request.gap = leaderless_since.map(|since| since.elapsed()).unwrap_or_default();
+            match self.store.claim(&request).await {
                 // By now another may have claimed: this answer says nothing of the present.
                 Ok(_) if self.clock.now() >= sent.after(self.lease.renew_deadline) => {}
                 Ok(claim) => {
                     let claim = claim?;
-                    self.begin(&claim, gap);
+                    self.begin(&claim, leaderless_since.map(|since| since.elapsed()));
                     return Some((claim, sent));
                 }
                 Err(error) => {
@@ -186,7 +196,8 @@ impl<D: Duties> Elector<D> {
     /// Tells everybody in this process that a leadership begins.
     fn begin(&mut self, claim: &Claim, gap: Option<Duration>) {
         let (term, cause) = (claim.term, claim.cause.as_str());
-        tracing::info!(term, cause, ?gap, replica = self.identity.replica, "leading");
+        let gap_ms = gap.map(|gap| u64::try_from(gap.as_millis()).unwrap_or(u64::MAX));
+        tracing::info!(term, cause, gap_ms, replica = self.identity.replica, "leading");
         if let (Cause::Released | Cause::Crashed | Cause::Expired, Some(gap)) = (claim.cause, gap) {
             histogram!("pollux_takeover_seconds", "cause" => cause).record(gap);
         }
@@ -228,7 +239,7 @@ impl<D: Duties> Elector<D> {
             self.observer.stands_by();
             if end == End::Deadline { say_farewell(leadership, performing).await } else { end }
         };
-        report(end, leadership, began.elapsed());
+        report(end, leadership);
         if began.elapsed() >= self.lease.retry_period {
             self.tries.reset();
         }

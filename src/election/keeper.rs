@@ -122,11 +122,15 @@ impl<'a> Keeper<'a> {
             let (sent, started) = (self.clock.now(), Instant::now());
             let answer = self.store.renew(leadership.claim(), self.pulses.channel()).await;
             let result = match &answer {
-                Ok(Renewal::Held { .. }) => "held",
-                Ok(Renewal::Lost | Renewal::OtherServer) => "lost",
-                Err(_) => "unknown",
+                Ok(Renewal::Held { .. }) => Some("held"),
+                Ok(Renewal::Lost) => Some("lost"),
+                Ok(Renewal::OtherServer) => None,
+                Err(_) => Some("unknown"),
             };
-            histogram!("pollux_lease_renew_seconds", "result" => result).record(started.elapsed());
+            if let Some(result) = result {
+                let seconds = histogram!("pollux_lease_renew_seconds", "result" => result);
+                seconds.record(started.elapsed());
+            }
             match answer {
                 Ok(Renewal::Held { now }) => {
                     leadership.confirm(sent, self.lease.confirmed_for(), now);
@@ -185,6 +189,7 @@ impl<'a> Keeper<'a> {
                 }
                 // The report of its death is wrong, but the lease is gone: a renewal finds out.
                 Announcement::Reaped { term, .. } if term == leadership.term() => {
+                    leadership.doubt();
                     at_once.notify_one();
                 }
                 _ => {}
@@ -212,10 +217,10 @@ async fn wind_down_on(leadership: &Leadership, shutdown: &CancellationToken) {
 }
 
 /// Counts and logs how a leadership ended.
-pub(super) fn report(end: End, leadership: &Leadership, led_for: Duration) {
+pub(super) fn report(end: End, leadership: &Leadership) {
     let Some(reason) = end.reason() else { return };
     counter!("pollux_leadership_lost_total", "reason" => reason).increment(1);
-    let term = leadership.term();
+    let (term, led_for) = (leadership.term(), leadership.age());
     match end {
         End::Released => tracing::info!(term, reason, ?led_for, "leadership ended"),
         _ => tracing::warn!(term, reason, ?led_for, "leadership ended"),

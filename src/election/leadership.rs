@@ -17,6 +17,7 @@ use crate::store::Claim;
 pub struct Leadership {
     claim: Claim,
     clock: Clock,
+    began: Instant,
     standing: watch::Sender<Standing>,
     store_time: Mutex<StoreTime>,
     winding_down: CancellationToken,
@@ -62,6 +63,7 @@ impl Leadership {
         Self {
             claim,
             clock,
+            began: Instant::now(),
             standing: watch::Sender::new(standing),
             store_time: Mutex::new(store_time),
             winding_down: CancellationToken::new(),
@@ -71,6 +73,11 @@ impl Leadership {
     /// The fencing token.
     pub fn term(&self) -> u64 {
         self.claim.term
+    }
+
+    /// For how long it has been one.
+    pub(super) fn age(&self) -> Duration {
+        self.began.elapsed()
     }
 
     /// The claim that the store checks publications against.

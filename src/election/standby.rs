@@ -17,6 +17,9 @@ use crate::store::{LeaseValue, Observation, Pulse};
 /// A lease ends a little after its `PTTL`, which is rounded to milliseconds.
 const ROUNDING: Duration = Duration::from_millis(1);
 
+/// After so many tries for a lease that stays free it is no longer a race that was lost.
+const FRUITLESS_TRIES: u32 = 5;
+
 /// A lease that was free and has been taken.
 pub(super) struct Taken {
     pub(super) lease: LeaseValue,
@@ -59,17 +62,19 @@ impl<D: Duties> Elector<D> {
     async fn contend(&mut self, led_until: Option<Instant>) -> Taken {
         let mut leaderless_since = led_until;
         let mut probe = Probe::new(&self.lease);
-        let mut lost_a_race = false;
+        let mut untaken = 0;
         loop {
             let answer = self.observe().await;
             let observation = &answer.observation;
             let replaced = self.is_replaced(&observation.run_id);
             if let Some(held_for) = observation.held_for {
                 self.tell_what_was_seen(observation).await;
-                if std::mem::take(&mut lost_a_race) {
+                if std::mem::take(&mut untaken) > 0 {
                     counter!("pollux_redis_failures_total", "kind" => "contention").increment(1);
                 }
                 self.tries.reset();
+                // The next leadership gets a connection that was just tried.
+                self.liveness.close();
                 leaderless_since = match probe.judge(&answer, held_for) {
                     Next::Wait(wait) => self.watch(answer.asked + held_for, wait).await,
                     Next::Reap(record) => self.reap(&record).await,
@@ -91,7 +96,13 @@ impl<D: Duties> Elector<D> {
             if let Some(lease) = self.store.acquire().await {
                 return Taken { lease, sent, leaderless_since };
             }
-            lost_a_race = true;
+            untaken += 1;
+            if untaken == FRUITLESS_TRIES {
+                tracing::warn!(
+                    tries = untaken,
+                    "the lease is free and cannot be taken: trying on; is Redis slow to answer?"
+                );
+            }
         }
     }
 
@@ -169,6 +180,7 @@ impl<D: Duties> Elector<D> {
         let heard = self.announcements.next().await;
         if let Heard::Announcement(Announcement::Claimed { term, .. }) = &heard {
             self.observer.saw_term(*term);
+            self.last_pulse = Some(Instant::now());
         }
         heard
     }

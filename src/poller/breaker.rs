@@ -61,6 +61,12 @@ impl Breaker {
         *self = Self::default();
     }
 
+    /// The same for a successor where the host could not be reached: that may be this replica's own
+    /// trouble, so the successor tries at its next slot.
+    pub(super) fn to_be_tried_from_elsewhere(self) -> Self {
+        Self { retry_at: None, ..self }
+    }
+
     /// Failures in a row.
     pub(super) fn failures(self) -> u32 {
         self.failures

@@ -46,6 +46,11 @@ pub enum PollFailureKind {
 }
 
 impl PollFailureKind {
+    /// Whether the host was not reached at all, which it might be from another machine.
+    pub fn is_unreachable(self) -> bool {
+        matches!(self, Self::Resolve | Self::Connect)
+    }
+
     /// The name in metrics.
     pub fn as_str(self) -> &'static str {
         match self {

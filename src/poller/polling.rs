@@ -160,7 +160,11 @@ impl<'a, F: Fetch> Polling<'a, F> {
             }
             Err(failure) => {
                 tracked.failed(&failure, self.time.at(ended));
-                self.outbox.breaker(endpoint, tracked.breaker);
+                let left = match failure.kind.is_unreachable() {
+                    true => tracked.breaker.to_be_tried_from_elsewhere(),
+                    false => tracked.breaker,
+                };
+                self.outbox.breaker(endpoint, left);
             }
         }
     }

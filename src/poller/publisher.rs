@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use metrics::counter;
 use tokio::select;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::fetch::Validators;
 use super::outbox::{Amendment, Change, Outbox};
@@ -18,6 +18,9 @@ use crate::store::{Batch, BatchItem, DatedBeat, PollState, Published, Standing, 
 pub const BEAT: Duration = Duration::from_millis(900);
 /// How long a beat may be on its way, in ms: about as long as the next one is not sent.
 const MOST_DELAY: u64 = 1_000;
+/// How long the last batch may take before the lease is given back without: a store that takes no
+/// publications must not keep a leader that is to hand over.
+const MOST_FAREWELL: Duration = Duration::from_secs(2);
 /// The longest wait between two tries to publish the same batch.
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
 
@@ -60,7 +63,13 @@ impl<'a> Publisher<'a> {
             }
             let closed = self.outbox.is_closed();
             let mut batch = self.compose(closed);
-            self.deliver(&mut batch).await;
+            let delivering = self.deliver(&mut batch);
+            if !closed {
+                delivering.await;
+            } else if timeout(MOST_FAREWELL, delivering).await.is_err() {
+                tracing::warn!("what was polled last cannot be published: handing over without");
+                return;
+            }
             self.sequence = batch.last();
             if closed && !self.outbox.has_changes() {
                 return;
@@ -150,7 +159,9 @@ impl<'a> Publisher<'a> {
                     if !sent_before {
                         tracing::warn!(%error, "cannot publish: trying on");
                     }
-                    count("failed", batch);
+                    if !sent_before {
+                        count("failed", batch);
+                    }
                     sent_before = true;
                     // Gateways take what a beat tells for new: what waited for long is not.
                     self.forget_checks(batch);

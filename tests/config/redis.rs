@@ -45,10 +45,10 @@ fn sentinels_and_servers_of_a_cluster_have_default_ports() {
 #[test]
 fn the_login_and_the_timeout_are_the_same_in_every_shape() {
     for place in ["url: redis://h", "sentinel: {master: m, nodes: h}", "cluster: h"] {
-        let redis = redis(&format!("{place}, username: u, password: p, timeout: 1s"));
+        let redis = redis(&format!("{place}, username: u, password: p, timeout: 400ms"));
         assert_eq!(redis.username.as_deref(), Some("u"));
         assert_eq!(redis.password.unwrap().expose(), "p");
-        assert_eq!(redis.timeout.as_secs(), 1);
+        assert_eq!(redis.timeout.as_millis(), 400);
     }
 }
 
@@ -69,7 +69,7 @@ fn tls_is_asked_for_by_the_scheme_or_the_setting() {
 fn what_does_not_say_where_redis_is_is_refused() {
     let addresses = "expected a list of addresses such as [one.example:6379, '[::1]:6379'], found";
     let table = [
-        ("timeout: 1s", "redis: expected one of url, sentinel and cluster, found none".to_owned()),
+        ("timeout: 400ms", "redis: expected one of url, sentinel and cluster, found none".to_owned()),
         (
             "url: redis://h, cluster: [h]",
             "redis: expected one of url, sentinel and cluster, found redis.url and redis.cluster"

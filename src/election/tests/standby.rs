@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::cluster::{Cluster, MARGIN, TAKEOVER, advance, cluster, wait_for};
 use super::faulty::{Fault, Method};
-use crate::store::{ACQUISITION, Store as _};
+use crate::store::{ACQUISITION, Channel, Store as _};
 
 /// Fewer calls a second than this a replica makes that gets nowhere.
 const CALM: usize = 20;
@@ -171,5 +171,21 @@ async fn of_three_replicas_one_leads_through_a_row_of_deaths() {
         advance(cluster.lease.duration + TAKEOVER).await;
     }
     assert_eq!(cluster.leaderships(), 11);
+    cluster.finish().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_standby_hears_announcements_however_long_a_subscription_takes() {
+    let mut cluster = cluster(2);
+    let leader = cluster.leader().await;
+    let standby = cluster.other_than(leader);
+    cluster.store(standby).every(Method::Subscribe, Fault::SlowReply(Duration::from_millis(300)));
+    cluster.store(standby).cut(|channel| *channel == Channel::Leadership);
+    advance(Duration::from_secs(1)).await;
+    cluster.store(standby).heal();
+    let asked = cluster.store(standby).count(Method::Observe);
+    cluster.shut_down(leader).await;
+    wait_for("a successor", MARGIN, || cluster.leaderships() == 2).await;
+    assert!(cluster.store(standby).count(Method::Observe) <= asked + 1, "it was told");
     cluster.finish().await;
 }

@@ -115,7 +115,7 @@ impl Store for EmbeddedStore {
         if state.run_id != claim.run_id {
             return Ok(Published::OtherServer);
         }
-        Ok(state.publish(claim, batch))
+        state.publish(claim, batch)
     }
 
     async fn resume(&self, endpoints: &[EndpointName]) -> Result<Vec<Resumed>, StoreError> {

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use crate::model::{Announcement, EndpointName, Publication, Record};
 use crate::store::{
-    Batch, Cause, Claim, ClaimRequest, LeaseValue, Observation, PRESENCE_EXPIRY, PollState,
-    Presence, Published, Pulse, Reading, Standing, TIMELINE, TimelineEntry,
+    Batch, Cause, Claim, ClaimRequest, FailureKind, LeaseValue, Observation, PRESENCE_EXPIRY,
+    PollState, Presence, Published, Pulse, Reading, Standing, StoreError, TIMELINE, TimelineEntry,
 };
 
 /// How many messages a subscriber may lag behind before its subscription ends.
@@ -254,15 +254,25 @@ impl State {
         held
     }
 
-    pub(super) fn publish(&mut self, claim: &Claim, batch: &Batch) -> Published {
+    pub(super) fn publish(
+        &mut self,
+        claim: &Claim,
+        batch: &Batch,
+    ) -> Result<Published, StoreError> {
         let as_left = self.is_recorded(claim)
             && self.record.as_ref().is_some_and(|record| record.sequence == batch.after);
         if !as_left {
-            return Published::Fenced(self.record.as_ref().map(|record| Standing {
+            let found = self.record.as_ref().map(|record| Standing {
                 term: record.term,
                 lease: record.lease.clone(),
                 sequence: record.sequence,
-            }));
+            });
+            return Ok(Published::Fenced(found));
+        }
+        let late = batch.beat.as_ref().is_some_and(|beat| self.clock.now() > beat.until);
+        if late && batch.items.is_empty() {
+            let message = "this beat is too old to be passed on".to_owned();
+            return Err(StoreError { kind: FailureKind::Other, message });
         }
         for item in &batch.items {
             let stored = self.endpoints.entry(item.publication.endpoint.clone()).or_default();
@@ -279,10 +289,10 @@ impl State {
         if let Some(record) = &mut self.record {
             record.sequence = batch.last();
         }
-        if let Some(beat) = batch.beat.as_ref().filter(|beat| self.clock.now() <= beat.until) {
+        if let Some(beat) = batch.beat.as_ref().filter(|_| !late) {
             self.updates.send(beat.json.clone()).ok();
         }
-        Published::Accepted
+        Ok(Published::Accepted)
     }
 
     /// Forgets the replicas long gone; the others.

@@ -3,7 +3,8 @@
 -- ARGV: term, lease in hex, sequence before, sequence after, history length, channel, beat or '',
 --       until when in ms it may be published, the number of publications, of checks and of states, then
 --       (endpoint, publication, state)…, (endpoint, ms)…, (endpoint, state)…
--- Returns nothing where it took effect, else what the record holds.
+-- Returns nothing where it took effect, else what the record holds. Fails where it is nothing but a
+-- beat that comes too late.
 local leader, history, checked, state = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local term, lease_hex, before, after, kept, channel, beat, beat_until = unpack(ARGV, 1, 8)
 local publications, checks, states = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
@@ -11,6 +12,16 @@ local publications, checks, states = tonumber(ARGV[9]), tonumber(ARGV[10]), tonu
 local record = redis.call('HMGET', leader, 'term', 'lease', 'sequence')
 if record[1] ~= term or record[2] ~= lease_hex or record[3] ~= before then
   return { record[1] or '', record[2] or '', record[3] or '' }
+end
+
+-- A beat that comes late says what is no longer so. Alone it has nothing else to do.
+local late = false
+if beat ~= '' then
+  local time = redis.call('TIME')
+  late = time[1] * 1000 + time[2] / 1000 > tonumber(beat_until)
+end
+if late and publications == 0 then
+  return redis.error_reply('LATE this beat is too old to be passed on')
 end
 
 local at = 12
@@ -49,10 +60,7 @@ for i = 1, publications do
   redis.call('PUBLISH', channel, ARGV[at + 1])
   at = at + 3
 end
-if beat ~= '' then
-  local time = redis.call('TIME')
-  if time[1] * 1000 + time[2] / 1000 <= tonumber(beat_until) then
-    redis.call('PUBLISH', channel, beat)
-  end
+if beat ~= '' and not late then
+  redis.call('PUBLISH', channel, beat)
 end
 return false
