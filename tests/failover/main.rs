@@ -11,6 +11,7 @@ mod backend;
 mod clocks;
 mod cluster;
 mod crashes;
+mod handovers;
 mod kinds;
 mod losses;
 mod stalls;
