@@ -5,12 +5,12 @@ use serde_json::json;
 
 use super::common::client::SseClient;
 use super::common::history::{assert_one_writer_at_a_time, history};
-use super::common::is_missing;
 use super::common::nginx::Nginx;
 use super::common::redis_cluster::RedisCluster;
 use super::common::redis_server::RedisServer;
 use super::common::replica::{Replica, leader};
 use super::common::sentinel::{MASTER, Sentinel};
+use super::common::{eventually, is_missing};
 use super::outages::all_hold;
 use super::{ENDPOINTS, configuration_with, gateways, start_replicas};
 
@@ -94,6 +94,40 @@ async fn publications_go_on_after_sentinel_has_replaced_a_frozen_master() {
     all_hold(&clients, "returned").await;
     assert_no_client_went_back(&clients);
     assert_one_writer_at_a_time(&history(&promoted).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_healthy_master_that_sentinel_has_replaced_is_left_before_it_is_demoted() {
+    if is_missing("nginx") {
+        return;
+    }
+    let (master, promoted, sentinel) = watched().await;
+    let nginx = Nginx::start().await;
+    let redis = format!("sentinel: {{ master: {MASTER}, nodes: \"127.0.0.1:{}\" }}", sentinel.port);
+    let (replicas, clients) = running(&redis, &nginx).await;
+    let leading = leader(&replicas, Duration::from_secs(5)).await;
+
+    let _: String = sentinel.ask(&["FAILOVER", MASTER]).await;
+    sentinel.names(promoted.port).await;
+    // Sentinel demotes it ten seconds later.
+    eventually(Duration::from_secs(5), "the leader has claimed on the new master", || async {
+        let mut connection = promoted.connection().await;
+        let info: String = redis::cmd("INFO").query_async(&mut connection).await.ok()?;
+        let run_id = info.lines().find_map(|line| line.strip_prefix("run_id:"))?.to_owned();
+        let claimed: Option<String> = redis::cmd("HGET")
+            .arg("{pollux:test}:leader")
+            .arg("run_id")
+            .query_async(&mut connection)
+            .await
+            .ok()?;
+        (claimed? == run_id).then_some(())
+    })
+    .await;
+    write(&nginx, "after");
+    all_hold(&clients, "after").await;
+    assert_no_client_went_back(&clients);
+    assert_eq!(leader(&replicas, Duration::from_secs(5)).await, leading);
+    drop(master);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,13 +7,16 @@ use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, ServerErrorKind};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::access::Access;
 use super::failure::{classify, describe};
 use super::locate::Locator;
 use crate::config::{RedisConfig, RedisPlace, ServerAddress};
 use crate::store::{FailureKind, StoreError, Subscription};
+
+/// How often others are asked where the master is while all seems well.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The one Redis server that holds the cluster's keys, wherever it is at the time.
 #[derive(Clone, Debug)]
@@ -22,6 +25,8 @@ pub(super) struct Server {
     access: Access,
     /// Where a master was last connected to. All connections are to follow it there.
     present: Arc<watch::Sender<Option<ServerAddress>>>,
+    /// When to look again where it is.
+    next_look: Arc<Mutex<Instant>>,
     /// The most time for a connection or an answer.
     timeout: Duration,
 }
@@ -76,7 +81,8 @@ impl Server {
             RedisPlace::Sentinel { .. } | RedisPlace::Cluster { .. } => None,
         };
         let present = Arc::new(watch::Sender::new(present));
-        Self { locator, access, present, timeout: config.timeout }
+        let next_look = Arc::new(Mutex::new(Instant::now()));
+        Self { locator, access, present, next_look, timeout: config.timeout }
     }
 
     pub(super) fn timeout(&self) -> Duration {
@@ -173,6 +179,30 @@ impl Server {
             moved
         });
         Ok(Connection { address, redis, run_id })
+    }
+
+    /// Looks where the master is, now and then, if others know that: one that was replaced may go on
+    /// as if nothing had happened, for ten seconds until Sentinel demotes it. What leads elsewhere is
+    /// then given up. Does not wait for the answer.
+    pub(super) fn look_around(&self) {
+        if matches!(*self.locator, Locator::Fixed(_)) {
+            return;
+        }
+        {
+            let mut next_look = self.next_look.lock();
+            let now = Instant::now();
+            if now < *next_look {
+                return;
+            }
+            *next_look = now + LOOK_EVERY;
+        }
+        let server = self.clone();
+        tokio::spawn(async move {
+            let Ok((address, client)) = server.locate().await else { return };
+            if server.present.borrow().is_some() && !server.is_present(&address) {
+                server.connect_to(address, &client).await.ok();
+            }
+        });
     }
 
     fn is_present(&self, address: &ServerAddress) -> bool {

@@ -88,6 +88,7 @@ impl RedisStore {
 #[async_trait]
 impl Store for RedisStore {
     async fn observe(&self) -> Result<Observation, StoreError> {
+        self.server.look_around();
         let (reply, run_id) =
             self.run::<reply::Observed>(Purpose::Probe, |_| scripts::observe(&self.keys)).await?;
         Ok(reply::observation(reply, &run_id))
@@ -130,6 +131,7 @@ impl Store for RedisStore {
     }
 
     async fn renew(&self, claim: &Claim, alive: Uuid) -> Result<Renewal, StoreError> {
+        self.server.look_around();
         let script = scripts::renew(&self.keys, claim, alive);
         self.lease
             .request(Purpose::Lease, self.server.timeout(), async |mut connection| {
