@@ -35,10 +35,6 @@ const SHORTEST_CRASH_PROBE: Duration = Duration::from_millis(10);
 /// What a token is expected to be.
 const TOKEN: &str = "at least 8 letters, digits or signs of ASCII";
 
-/// How long rslock 0.10 waits for an answer, whatever is configured: with a Redis that is slower
-/// nobody could ever take the lease.
-const ACQUISITION_TIMEOUT: Duration = Duration::from_millis(500);
-
 /// The longest history: beyond, a stream holds more than a Redis server has memory for.
 const LONGEST_HISTORY: u64 = 1_000_000_000;
 
@@ -106,17 +102,6 @@ pub(super) fn read(tree: &Node, reader: &mut Reader<'_>) -> Option<Config> {
         );
         let position = section.get("redis").map_or(section.position, |setting| setting.position);
         reader.refuse(position, Trail::Key(&Trail::Key(&Trail::Root, "redis"), "timeout"), message);
-    }
-    if let (Some(Some(redis)), Some(setting)) = (&redis, section.get("redis"))
-        && redis.timeout > ACQUISITION_TIMEOUT
-    {
-        let message = format!(
-            "expected at most {}, for which the acquisition of the lease waits, found {}",
-            format_duration(ACQUISITION_TIMEOUT),
-            format_duration(redis.timeout)
-        );
-        let trail = Trail::Key(&setting.trail, "timeout");
-        reader.refuse(setting.position, trail, message);
     }
     Some(Config {
         cluster: cluster?,

@@ -100,7 +100,7 @@ impl<D: Duties> Elector<D> {
             if untaken == FRUITLESS_TRIES {
                 tracing::warn!(
                     tries = untaken,
-                    "the lease is free and cannot be taken: trying on; is Redis slow to answer?"
+                    "the lease is free and cannot be taken: trying on; does Redis answer within 500 ms?"
                 );
             }
         }

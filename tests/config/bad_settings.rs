@@ -97,8 +97,8 @@ fn bad_settings_at_the_top_are_refused() {
             "6: lease.crash_probe: expected a duration such as 250ms, 2s or 5m, found off",
         ),
         (
-            "redis: {url: 'redis://localhost', timeout: 501ms}",
-            "6: redis.timeout: expected at most 500ms, for which the acquisition of the lease waits, found 501ms",
+            "redis: {url: 'redis://localhost', timeout: 4s}",
+            "6: redis.timeout: expected less than the renew_deadline of 4s, within which a renewal is tried again, found 4s",
         ),
         (
             "redis: {url: 'redis://localhost', username: castor}",
