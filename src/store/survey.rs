@@ -59,8 +59,8 @@ pub struct TimelineEntry {
     pub term: u64,
     /// Why: a [`Cause`](super::Cause).
     pub cause: String,
-    /// How long nobody had led before, in ms: since a release, or since the last renewal of a lease
-    /// that ended. 0 where nobody saw it.
+    /// How long nobody had led before, in ms: since a release, since the last pulse of a leader that
+    /// crashed, or since the last renewal of a lease that ended. 0 where nobody saw it.
     pub gap: u64,
 }
 

@@ -92,7 +92,8 @@ fn describe() {
     describe_histogram!(
         "pollux_takeover_seconds",
         Unit::Seconds,
-        "From a release, or the last renewal of a lost leader, to this replica's claim"
+        "From a release, the last pulse of a crashed leader, or the last renewal of a lost one, to this \
+         replica's claim"
     );
     describe_counter!(
         "pollux_redis_failures_total",
