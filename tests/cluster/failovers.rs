@@ -7,21 +7,11 @@ use super::common::client::SseClient;
 use super::common::history::{assert_one_writer_at_a_time, history};
 use super::common::nginx::Nginx;
 use super::common::redis_cluster::RedisCluster;
-use super::common::redis_server::RedisServer;
 use super::common::replica::{Replica, leader};
-use super::common::sentinel::{MASTER, Sentinel};
+use super::common::sentinel::{MASTER, replicated};
 use super::common::{eventually, is_missing};
 use super::outages::all_hold;
 use super::{ENDPOINTS, configuration_with, gateways, start_replicas};
-
-/// A master, its replica, and the Sentinel that replaces one by the other.
-async fn watched() -> (RedisServer, RedisServer, Sentinel) {
-    let master = RedisServer::start().await;
-    let replica = RedisServer::replicating(&master).await;
-    let sentinel = Sentinel::watching(&master).await;
-    sentinel.knows_a_replica().await;
-    (master, replica, sentinel)
-}
 
 /// Replicas that lead and serve, and clients that hold the first data.
 async fn running(redis: &str, nginx: &Nginx) -> (Vec<Replica>, Vec<SseClient>) {
@@ -52,7 +42,7 @@ async fn publications_go_on_after_sentinel_has_replaced_a_killed_master() {
     if is_missing("nginx") {
         return;
     }
-    let (mut master, promoted, sentinel) = watched().await;
+    let (mut master, promoted, sentinel) = replicated().await;
     let nginx = Nginx::start().await;
     let redis = format!("sentinel: {{ master: {MASTER}, nodes: \"127.0.0.1:{}\" }}", sentinel.port);
     let (replicas, clients) = running(&redis, &nginx).await;
@@ -77,7 +67,7 @@ async fn publications_go_on_after_sentinel_has_replaced_a_frozen_master() {
     if is_missing("nginx") {
         return;
     }
-    let (master, promoted, sentinel) = watched().await;
+    let (master, promoted, sentinel) = replicated().await;
     let nginx = Nginx::start().await;
     let redis = format!("sentinel: {{ master: {MASTER}, nodes: \"127.0.0.1:{}\" }}", sentinel.port);
     let (replicas, clients) = running(&redis, &nginx).await;
@@ -101,7 +91,7 @@ async fn a_healthy_master_that_sentinel_has_replaced_is_left_before_it_is_demote
     if is_missing("nginx") {
         return;
     }
-    let (master, promoted, sentinel) = watched().await;
+    let (master, promoted, sentinel) = replicated().await;
     let nginx = Nginx::start().await;
     let redis = format!("sentinel: {{ master: {MASTER}, nodes: \"127.0.0.1:{}\" }}", sentinel.port);
     let (replicas, clients) = running(&redis, &nginx).await;

@@ -20,6 +20,15 @@ pub struct Sentinel {
     _process: Process,
 }
 
+/// A master, its replica, and the Sentinel that could replace one by the other.
+pub async fn replicated() -> (RedisServer, RedisServer, Sentinel) {
+    let master = RedisServer::start().await;
+    let replica = RedisServer::replicating(&master).await;
+    let sentinel = Sentinel::watching(&master).await;
+    sentinel.knows_a_replica().await;
+    (master, replica, sentinel)
+}
+
 impl Sentinel {
     pub async fn watching(server: &RedisServer) -> Self {
         Self::with_settings(server, "").await

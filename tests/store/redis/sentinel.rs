@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::ask;
 use crate::common::redis_server::RedisServer;
-use crate::common::sentinel::{MASTER, Sentinel};
+use crate::common::sentinel::{MASTER, Sentinel, replicated};
 use crate::common::{eventually, free_port};
 use crate::setup::{
     DEADLINE, answered, batch, claim, configured, here, lead, next, publish, read, request,
@@ -26,15 +26,6 @@ fn watched_by(sentinels: &[u16]) -> RedisConfig {
 fn store_watched_by(sentinel: &Sentinel) -> RedisStore {
     let timeout = Duration::from_millis(500);
     store_with(RedisConfig { timeout, ..watched_by(&[sentinel.port]) })
-}
-
-/// A master, its replica, and the Sentinel that could replace one by the other.
-async fn watched() -> (RedisServer, RedisServer, Sentinel) {
-    let master = RedisServer::start().await;
-    let replica = RedisServer::replicating(&master).await;
-    let sentinel = Sentinel::watching(&master).await;
-    sentinel.knows_a_replica().await;
-    (master, replica, sentinel)
 }
 
 /// What a leader does once its server was replaced: finds out, and goes on under a new term.
@@ -61,7 +52,7 @@ async fn the_master_is_asked_of_sentinel() {
 
 #[tokio::test]
 async fn a_killed_master_is_followed_to_its_successor() {
-    let (mut master, replica, sentinel) = watched().await;
+    let (mut master, replica, sentinel) = replicated().await;
     let store = store_watched_by(&sentinel);
     let old = lead(&store).await;
     publish(&store, &old, &batch(&old, 0, &["a"])).await;
@@ -78,7 +69,7 @@ async fn a_killed_master_is_followed_to_its_successor() {
 /// Its sockets stay open, and nothing else tells that it is not the master any more.
 #[tokio::test]
 async fn channels_at_a_master_that_froze_end_once_another_is_found() {
-    let (master, replica, sentinel) = watched().await;
+    let (master, replica, sentinel) = replicated().await;
     let store = store_watched_by(&sentinel);
     let old = lead(&store).await;
     let mut open = Vec::new();
@@ -96,7 +87,7 @@ async fn channels_at_a_master_that_froze_end_once_another_is_found() {
 
 #[tokio::test]
 async fn a_master_that_returns_after_its_successor_is_not_used() {
-    let (master, replica, sentinel) = watched().await;
+    let (master, replica, sentinel) = replicated().await;
     let store = store_watched_by(&sentinel);
     let old = lead(&store).await;
     publish(&store, &old, &batch(&old, 0, &["a"])).await;
@@ -121,7 +112,7 @@ async fn role(server: &RedisServer) -> Option<String> {
 
 #[tokio::test]
 async fn a_master_that_was_demoted_on_purpose_is_left() {
-    let (master, _replica, sentinel) = watched().await;
+    let (master, _replica, sentinel) = replicated().await;
     let store = store_watched_by(&sentinel);
     let old = lead(&store).await;
     let mut updates = updates(&store).await;
