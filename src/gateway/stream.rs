@@ -127,6 +127,10 @@ fn frame(event: &Event) -> Bytes {
             let kind = if *stale { "stale" } else { "fresh" };
             format!("event: {kind}\ndata: {data}\n\n").into()
         }
+        Event::Gone(gone) => {
+            let head: &[u8] = b"event: gone\ndata: ";
+            [head, &gone.json(), b"\n\n"].concat().into()
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +11,18 @@ use super::mailbox::{Mailbox, Mark};
 use super::snapshot::Snapshot;
 use crate::config::EndpointConfig;
 use crate::model::{EndpointName, Version};
+use crate::telemetry::EndpointLabels;
 
 /// What a hub holds. One lock guards it, so that whoever gathers from it sees everything up to
 /// the newest version that it sees.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Board {
+    /// All that were ever configured: a place once given stays the endpoint's, since subscribers keep it.
     pub(super) entries: Vec<Entry>,
+    /// Where an endpoint stands.
+    places: HashMap<EndpointName, usize>,
+    /// The places of those that are configured now, in that order.
+    order: Vec<usize>,
     /// Everything up to this version was passed on or superseded.
     pub(super) position: Version,
     /// Whether the store has been read once.
@@ -37,8 +43,21 @@ pub(super) struct Entry {
     /// Since when this gateway waits for a first check.
     since: Instant,
     /// What subscribers are told; follows [`Entry::is_stale`] at each check and tick.
-    pub(super) stale: bool,
+    pub(super) standing: Standing,
+    pub(super) configured: bool,
     watchers: HashMap<u64, Watcher>,
+}
+
+/// How an endpoint is doing beside its snapshots.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is checked as often as it should be.
+    #[default]
+    Fresh,
+    /// Its last good check is too long ago.
+    Stale,
+    /// It is no longer polled, or no longer configured; its place in the order of the cluster.
+    Gone(Version),
 }
 
 /// A subscriber of an endpoint.
@@ -77,8 +96,81 @@ impl Order {
 }
 
 impl Board {
-    pub(super) fn new(entries: Vec<Entry>) -> Self {
-        Self { entries, position: Version::NONE, ready: false, next_subscriber: 0 }
+    /// Goes on with these endpoints; whether some of them are new, or back.
+    pub(super) fn configure(&mut self, endpoints: &[EndpointConfig]) -> bool {
+        self.configure_with(endpoints, EndpointLabels::for_count(endpoints.len()))
+    }
+
+    /// The same with metrics of these labels.
+    pub(super) fn configure_with(
+        &mut self,
+        endpoints: &[EndpointConfig],
+        labels: EndpointLabels,
+    ) -> bool {
+        let mut added = false;
+        let before = std::mem::take(&mut self.order);
+        for config in endpoints {
+            let label = labels.label(config);
+            let place = match self.places.get(&config.name) {
+                Some(&place) => place,
+                None => {
+                    self.entries.push(Entry::new(config.name.clone(), label.clone()));
+                    self.places.insert(config.name.clone(), self.entries.len() - 1);
+                    self.entries.len() - 1
+                }
+            };
+            if let Some(entry) = self.entries.get_mut(place) {
+                added |= !entry.configured;
+                entry.configure(config, label);
+            }
+            self.order.push(place);
+        }
+        let kept: HashSet<usize> = self.order.iter().copied().collect();
+        for place in before.into_iter().filter(|place| !kept.contains(place)) {
+            if let Some(entry) = self.entries.get_mut(place) {
+                entry.configured = false;
+                entry.leave(self.position);
+            }
+        }
+        added
+    }
+
+    /// Where an endpoint stands that is configured; whoever asks for one that is gone asks for none.
+    pub(super) fn place(&self, name: &str) -> Option<usize> {
+        let place = *self.places.get(name)?;
+        self.entries.get(place).filter(|entry| entry.is_present()).map(|_| place)
+    }
+
+    /// Whether a version of an endpoint is newer than what is held.
+    pub(super) fn lacks(&self, name: &EndpointName, version: Version) -> bool {
+        let entry = self.places.get(name).and_then(|place| self.entries.get(*place));
+        entry.is_some_and(|entry| entry.configured && entry.lacks(version))
+    }
+
+    /// An endpoint that is configured, be it polled or not.
+    pub(super) fn configured(&mut self, name: &EndpointName) -> Option<&mut Entry> {
+        let place = *self.places.get(name)?;
+        self.entries.get_mut(place).filter(|entry| entry.configured)
+    }
+
+    /// The endpoints that are there, in the order of their configuration.
+    pub(super) fn present(&self) -> impl Iterator<Item = &Entry> {
+        self.order
+            .iter()
+            .filter_map(|place| self.entries.get(*place))
+            .filter(|entry| entry.is_present())
+    }
+
+    /// The labels of all that are configured.
+    pub(super) fn labels(&self) -> BTreeSet<Label> {
+        let entries = self.order.iter().filter_map(|place| self.entries.get(*place));
+        entries.map(|entry| entry.label.clone()).collect()
+    }
+
+    /// The names of all that are configured.
+    pub(super) fn names(&self) -> Vec<EndpointName> {
+        let entries = self.order.iter().filter_map(|place| self.entries.get(*place));
+        entries.map(|entry| entry.name.clone()).collect()
     }
 
     /// Adds a subscriber of the endpoints at `places`, in the order of its slots.
@@ -105,23 +197,59 @@ impl Board {
 }
 
 impl Entry {
-    pub(super) fn new(config: &EndpointConfig, label: Label) -> Self {
+    /// An endpoint that is yet to be configured.
+    fn new(name: EndpointName, label: Label) -> Self {
         Self {
-            name: config.name.clone(),
+            name,
             label,
-            every: config.every,
-            stale_after: config.stale_after,
+            every: Duration::ZERO,
+            stale_after: Duration::ZERO,
             snapshot: None,
             check: None,
             since: Instant::now(),
-            stale: false,
+            standing: Standing::Fresh,
+            configured: false,
             watchers: HashMap::new(),
         }
     }
 
+    /// Takes the settings that apply from now on. One that is back is waited for anew.
+    fn configure(&mut self, config: &EndpointConfig, label: Label) {
+        (self.every, self.stale_after, self.label) = (config.every, config.stale_after, label);
+        if !self.configured {
+            (self.configured, self.since) = (true, Instant::now());
+            self.stand(Standing::Fresh);
+        }
+    }
+
+    /// Whether clients may ask for it.
+    fn is_present(&self) -> bool {
+        self.configured && !matches!(self.standing, Standing::Gone(_))
+    }
+
     /// Whether a version is newer than what is held.
     pub(super) fn lacks(&self, version: Version) -> bool {
-        self.snapshot.as_ref().is_none_or(|held| held.version() < version)
+        let gone = match self.standing {
+            Standing::Gone(gone) => gone,
+            _ => Version::NONE,
+        };
+        version > gone && self.snapshot.as_ref().is_none_or(|held| held.version() < version)
+    }
+
+    /// Notes that it is no longer polled as of `version`, and tells its subscribers.
+    pub(super) fn leave(&mut self, version: Version) {
+        let is_there = !matches!(self.standing, Standing::Gone(_));
+        if is_there && (self.lacks(version) || !self.configured) {
+            (self.snapshot, self.check) = (None, None);
+            self.stand(Standing::Gone(version));
+        }
+    }
+
+    fn stand(&mut self, standing: Standing) {
+        if self.standing != standing {
+            self.standing = standing;
+            self.mark(Mark::Standing);
+        }
     }
 
     /// Takes a snapshot if it is newer than the one held. Returns how many subscribers will get
@@ -131,13 +259,18 @@ impl Entry {
             return 0;
         }
         self.snapshot = Some(snapshot);
+        if let Standing::Gone(_) = self.standing {
+            self.since = Instant::now();
+            self.stand(Standing::Fresh);
+        }
         self.mark(Mark::Snapshot)
     }
 
     /// Notes a good check by the leader of `term`. One of an older leadership than that of the
     /// snapshot held, which goes on where the newest was lost, checked something else.
     pub(super) fn checked(&mut self, term: u64, check: Check, now: Instant) {
-        if self.snapshot.as_ref().is_some_and(|held| held.version().term > term) {
+        let newer = self.snapshot.as_ref().is_some_and(|held| held.version().term > term);
+        if newer || matches!(self.standing, Standing::Gone(_)) {
             return;
         }
         self.check = Some(latest(self.check, check, now));
@@ -146,10 +279,8 @@ impl Entry {
 
     /// Tells subscribers if the endpoint has become stale or fresh.
     pub(super) fn tell_freshness(&mut self, now: Instant) {
-        let stale = self.is_stale(now);
-        if stale != self.stale {
-            self.stale = stale;
-            self.mark(Mark::Freshness);
+        if !matches!(self.standing, Standing::Gone(_)) {
+            self.stand(if self.is_stale(now) { Standing::Stale } else { Standing::Fresh });
         }
     }
 

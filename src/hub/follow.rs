@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::select;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -12,7 +13,7 @@ use super::freshness::Check;
 use super::snapshot::Snapshot;
 use super::{Hub, gauges};
 use crate::backoff::Backoff;
-use crate::model::{Beat, InvalidPublication, Publication, Update, Version};
+use crate::model::{Beat, Gone, InvalidPublication, Publication, Update, Version};
 use crate::store::{Channel, Reading, Store, StoreError, Subscription};
 
 /// How long the channel may be silent: three beats.
@@ -44,6 +45,8 @@ pub(super) enum Break {
     Silent,
     /// A beat was late: the checks that it tells of may be old.
     Late,
+    /// There are endpoints that were not read yet.
+    Reconfigured,
 }
 
 impl Break {
@@ -57,6 +60,7 @@ impl Break {
             Self::Lost => "lost",
             Self::Silent => "silent",
             Self::Late => "late",
+            Self::Reconfigured => "reload",
         }
     }
 
@@ -151,7 +155,8 @@ impl Hub {
         let mut messages = store.subscribe(Channel::Updates).await?;
         loop {
             let asked = Instant::now();
-            let reading = store.read(&self.names).await?;
+            let names = self.board.read().names();
+            let reading = store.read(&names).await?;
             self.pass_on_reading(reading, asked);
             outage.store_answered();
             let found = self.listen(&mut messages, backoff, outage).await;
@@ -175,10 +180,14 @@ impl Hub {
     ) -> Break {
         let mut last = Instant::now();
         loop {
-            let message = match timeout(SILENCE, messages.next()).await {
-                Ok(Some(message)) => message,
-                Ok(None) => return Break::Lost,
-                Err(_) => return Break::Silent,
+            let message = select! {
+                biased;
+                () = self.reconfigured.notified() => return Break::Reconfigured,
+                message = timeout(SILENCE, messages.next()) => match message {
+                    Ok(Some(message)) => message,
+                    Ok(None) => return Break::Lost,
+                    Err(_) => return Break::Silent,
+                },
             };
             outage.heard();
             if last.elapsed() > LATE {
@@ -197,32 +206,50 @@ impl Hub {
         match Update::decode(message).map_err(Break::Undecodable)? {
             Update::Publication(publication) => self.pass_on(publication),
             Update::Beat(beat) => self.note_beat(&beat),
+            Update::Gone(gone) => self.take_leave(&gone),
+        }
+    }
+
+    /// Whether a version is the one after the position; one that was passed on is none to wait for.
+    fn is_next(&self, version: Version) -> Result<bool, Break> {
+        match Order::of(version, self.version()) {
+            Order::Known => Ok(false),
+            Order::Next => Ok(true),
+            Order::Gap => Err(Break::Gap),
+            Order::NewTerm => Err(Break::NewTerm),
         }
     }
 
     /// Passes on the publication that follows the position.
     fn pass_on(&self, publication: Publication) -> Result<(), Break> {
         let version = publication.version;
-        match Order::of(version, self.version()) {
-            Order::Known => return Ok(()),
-            Order::Next => {}
-            Order::Gap => return Err(Break::Gap),
-            Order::NewTerm => return Err(Break::NewTerm),
+        if !self.is_next(version)? {
+            return Ok(());
         }
-        let place = self.places.get(&publication.endpoint).copied();
-        // Others may have endpoints that this gateway does not know yet: they count as passed on.
-        let news = place.map(|place| (place, Arc::new(Snapshot::new(publication))));
+        // The event is made before the board is locked for writing.
+        let snapshot = Arc::new(Snapshot::new(publication));
         let now = Instant::now();
         let mut board = self.board.write();
         board.position = version;
-        let Some((place, snapshot)) = news else {
+        // Others may have endpoints that this gateway does not know: they count as passed on.
+        let Some(entry) = board.configured(&snapshot.publication().endpoint) else {
             return Ok(());
         };
-        if let Some(entry) = board.entries.get_mut(place) {
-            let replaced = entry.take(snapshot);
-            entry.checked(version.term, Check::new(Duration::ZERO, now), now);
-            drop(board);
-            conflated(replaced);
+        let replaced = entry.take(snapshot);
+        entry.checked(version.term, Check::new(Duration::ZERO, now), now);
+        drop(board);
+        conflated(replaced);
+        Ok(())
+    }
+
+    /// Passes on that an endpoint is gone.
+    fn take_leave(&self, gone: &Gone) -> Result<(), Break> {
+        if self.is_next(gone.version)? {
+            let mut board = self.board.write();
+            board.position = gone.version;
+            if let Some(entry) = board.configured(&gone.endpoint) {
+                entry.leave(gone.version);
+            }
         }
         Ok(())
     }
@@ -232,8 +259,7 @@ impl Hub {
         let now = Instant::now();
         let mut board = self.board.write();
         for name in &beat.checked {
-            let place = self.places.get(name).copied();
-            if let Some(entry) = place.and_then(|place| board.entries.get_mut(place)) {
+            if let Some(entry) = board.configured(name) {
                 entry.checked(beat.last.term, Check::new(Duration::ZERO, now), now);
             }
         }
@@ -252,14 +278,13 @@ impl Hub {
         let now = Instant::now();
         let mut board = self.board.write();
         let mut replaced = 0;
-        for (place, snapshot) in news {
-            if let Some(entry) = board.entries.get_mut(place) {
+        for snapshot in news {
+            if let Some(entry) = board.configured(&snapshot.publication().endpoint) {
                 replaced += entry.take(snapshot);
             }
         }
         for (name, age) in reading.ages {
-            let place = self.places.get(&name).copied();
-            if let Some(entry) = place.and_then(|place| board.entries.get_mut(place)) {
+            if let Some(entry) = board.configured(&name) {
                 entry.checked(reading.version.term, Check::new(age, asked), now);
             }
         }
@@ -273,19 +298,16 @@ impl Hub {
 
     /// Those of the snapshots up to `limit` that are newer than what is held. Their events are
     /// made before the board is locked for writing.
-    fn lacking(&self, snapshots: Vec<Publication>, limit: Version) -> Vec<(usize, Arc<Snapshot>)> {
+    fn lacking(&self, snapshots: Vec<Publication>, limit: Version) -> Vec<Arc<Snapshot>> {
         let lacking: Vec<_> = {
             let board = self.board.read();
-            let place = |publication: Publication| {
-                let place = *self.places.get(&publication.endpoint)?;
-                let version = publication.version;
-                let wanted = version <= limit && board.entries.get(place)?.lacks(version);
-                wanted.then_some((place, publication))
+            let wanted = |publication: &Publication| {
+                publication.version <= limit
+                    && board.lacks(&publication.endpoint, publication.version)
             };
-            snapshots.into_iter().filter_map(place).collect()
+            snapshots.into_iter().filter(wanted).collect()
         };
-        let with_event = |(place, publication)| (place, Arc::new(Snapshot::new(publication)));
-        lacking.into_iter().map(with_event).collect()
+        lacking.into_iter().map(|publication| Arc::new(Snapshot::new(publication))).collect()
     }
 
     /// Tells subscribers when endpoints become stale, whether or not the store answers.
@@ -295,7 +317,7 @@ impl Hub {
         for tick in (0..TICKS_PER_GAUGES).cycle() {
             let now = ticks.tick().await;
             let mut board = self.board.write();
-            for entry in &mut board.entries {
+            for entry in board.entries.iter_mut().filter(|entry| entry.configured) {
                 entry.tell_freshness(now);
             }
             drop(board);

@@ -4,15 +4,15 @@ use std::time::Duration;
 use metrics::{Label, gauge};
 use tokio::time::Instant;
 
-use super::board::Entry;
+use super::board::{Entry, Standing};
 
 /// Sets the age and the staleness of the endpoints; of those that share a label, the worst.
 pub(super) fn set(entries: &[Entry], now: Instant) {
     let mut worst: BTreeMap<&Label, (Option<Duration>, bool)> = BTreeMap::new();
-    for entry in entries {
+    for entry in entries.iter().filter(|entry| entry.configured) {
         let (age, stale) = worst.entry(&entry.label).or_default();
         *age = entry.age(now).max(*age);
-        *stale |= entry.stale;
+        *stale |= entry.standing == Standing::Stale;
     }
     for (label, (age, stale)) in worst {
         let labels = || vec![label.clone()];
@@ -20,6 +20,15 @@ pub(super) fn set(entries: &[Entry], now: Instant) {
         if let Some(age) = age {
             gauge!("pollux_endpoint_age_seconds", labels()).set(age.as_secs_f64());
         }
+    }
+}
+
+/// Takes back what was told of endpoints that are no longer configured. A series cannot be withdrawn:
+/// one that is not a number takes part in no sum, maximum or comparison.
+pub(super) fn forget<'a>(labels: impl Iterator<Item = &'a Label>) {
+    for label in labels {
+        gauge!("pollux_endpoint_stale", vec![label.clone()]).set(0.0);
+        gauge!("pollux_endpoint_age_seconds", vec![label.clone()]).set(f64::NAN);
     }
 }
 
@@ -43,8 +52,8 @@ mod tests {
             config.url = "http://host.test/".parse().unwrap();
             config
         });
-        let mut board =
-            Board::new(configs.map(|config| Entry::new(&config, labels.label(&config))).collect());
+        let mut board = Board::default();
+        board.configure_with(&configs.collect::<Vec<_>>(), labels);
         for (entry, age) in board.entries.iter_mut().zip([3, 9]) {
             let version = Version::new(1, age);
             let made = publication(entry.name.as_str(), version, "0");

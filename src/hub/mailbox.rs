@@ -19,14 +19,14 @@ pub(super) struct Mailbox {
 pub(super) enum Mark {
     /// There is a newer snapshot.
     Snapshot = 1,
-    /// It became stale or fresh.
-    Freshness = 2,
+    /// It became stale, fresh or gone.
+    Standing = 2,
 }
 
 impl Mailbox {
     /// A mailbox for so many endpoints, with everything marked.
     pub(super) fn new(slots: usize) -> Self {
-        let all = Mark::Snapshot as u8 | Mark::Freshness as u8;
+        let all = Mark::Snapshot as u8 | Mark::Standing as u8;
         Self { marks: (0..slots).map(|_| AtomicU8::new(all)).collect(), bell: Notify::new() }
     }
 

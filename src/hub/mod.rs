@@ -16,11 +16,11 @@ mod subscriber;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::RwLock;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 pub use counters::{ClientGuard, Counters, Counts};
@@ -29,16 +29,13 @@ pub use subscriber::{Event, Subscriber, UnknownEndpoint};
 
 use crate::config::EndpointConfig;
 use crate::model::{EndpointName, Version};
-use crate::telemetry::EndpointLabels;
-use board::{Board, Entry};
+use board::Board;
 
 /// The newest snapshots of one gateway's endpoints, and those who wait for newer ones.
 pub struct Hub {
-    /// Where an endpoint stands on the board.
-    places: HashMap<EndpointName, usize>,
-    /// The endpoints in the order of their configuration.
-    names: Vec<EndpointName>,
     board: RwLock<Board>,
+    /// Told when there are endpoints that were not read yet.
+    reconfigured: Notify,
     counters: Counters,
 }
 
@@ -75,16 +72,26 @@ impl EndpointView {
 impl Hub {
     /// A hub that holds nothing yet of these endpoints.
     pub fn new(endpoints: &[EndpointConfig]) -> Arc<Self> {
-        let names: Vec<_> = endpoints.iter().map(|config| config.name.clone()).collect();
-        let labels = EndpointLabels::for_count(endpoints.len());
-        let entry = |config| Entry::new(config, labels.label(config));
-        let places = names.iter().cloned().zip(0..).collect();
+        let mut board = Board::default();
+        board.configure(endpoints);
         Arc::new(Self {
-            places,
-            names,
-            board: RwLock::new(Board::new(endpoints.iter().map(entry).collect())),
+            board: RwLock::new(board),
+            reconfigured: Notify::new(),
             counters: Counters::default(),
         })
+    }
+
+    /// Goes on with these endpoints. Those that are no longer among them are told of as gone; new ones
+    /// are read at once.
+    pub fn reconfigure(&self, endpoints: &[EndpointConfig]) {
+        let mut board = self.board.write();
+        let before = board.labels();
+        let added = board.configure(endpoints);
+        gauges::forget(before.difference(&board.labels()));
+        drop(board);
+        if added {
+            self.reconfigured.notify_one();
+        }
     }
 
     /// Whether the store has been read once; an outage afterwards does not change that.
@@ -101,14 +108,13 @@ impl Hub {
     pub fn endpoints(&self) -> Vec<EndpointView> {
         let now = Instant::now();
         let board = self.board.read();
-        board.entries.iter().map(|entry| entry.view(now)).collect()
+        board.present().map(|entry| entry.view(now)).collect()
     }
 
-    /// What is known of one endpoint; `None` when it is not configured.
+    /// What is known of one endpoint; `None` when it is not configured, or gone.
     pub fn endpoint(&self, name: &str) -> Option<EndpointView> {
-        let place = *self.places.get(name)?;
         let board = self.board.read();
-        Some(board.entries.get(place)?.view(Instant::now()))
+        Some(board.entries.get(board.place(name)?)?.view(Instant::now()))
     }
 
     /// What this gateway has served so far.

@@ -4,10 +4,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Hub;
-use super::board::Board;
+use super::board::{Board, Entry, Standing};
 use super::mailbox::{Mailbox, Mark};
 use super::snapshot::Snapshot;
-use crate::model::{EndpointName, Version};
+use crate::model::{EndpointName, Gone, Version};
 
 /// How many bytes of events are gathered at once; a single larger one is still gathered.
 ///
@@ -34,6 +34,8 @@ pub enum Event {
         /// The time since its last good check; `None` when none is known of.
         age: Option<Duration>,
     },
+    /// An endpoint is no longer polled, or no longer configured. It may come back.
+    Gone(Gone),
 }
 
 impl Event {
@@ -53,7 +55,7 @@ pub struct Subscriber {
     /// The endpoints' places on the board, by slot.
     places: Vec<usize>,
     /// What was told last, by slot.
-    told_stale: Vec<bool>,
+    told: Vec<Standing>,
     mailbox: Arc<Mailbox>,
     /// The client has everything of its endpoints up to this version.
     cursor: Version,
@@ -70,19 +72,19 @@ impl Hub {
         endpoints: impl IntoIterator<Item = &'a str>,
         since: Version,
     ) -> Result<Subscriber, UnknownEndpoint> {
-        let place = |name: &str| {
-            let place = self.places.get(name).copied();
-            place.ok_or_else(|| UnknownEndpoint(name.to_owned()))
-        };
+        let mut board = self.board.write();
+        let place =
+            |name: &str| board.place(name).ok_or_else(|| UnknownEndpoint(name.to_owned()));
         let mut places: Vec<_> = endpoints.into_iter().map(place).collect::<Result<_, _>>()?;
         places.sort_unstable();
         places.dedup();
         let mailbox = Arc::new(Mailbox::new(places.len()));
-        let id = self.board.write().join(&places, &mailbox);
+        let id = board.join(&places, &mailbox);
+        drop(board);
         Ok(Subscriber {
             hub: Arc::clone(self),
             id,
-            told_stale: vec![false; places.len()],
+            told: vec![Standing::Fresh; places.len()],
             places,
             mailbox,
             cursor: since,
@@ -92,7 +94,7 @@ impl Hub {
 
 impl Subscriber {
     /// Waits for news and takes some of it, at least one event: the snapshots in ascending
-    /// version, then who became stale or fresh. Nothing is lost if the wait is given up.
+    /// version, then who became stale, fresh or gone. Nothing is lost if the wait is given up.
     pub async fn next(&mut self) -> Vec<Event> {
         loop {
             let events = self.gather();
@@ -109,7 +111,7 @@ impl Subscriber {
         let hub = Arc::clone(&self.hub);
         let board = hub.board.read();
         let mut events = self.gather_snapshots(&board);
-        self.gather_freshness(&board, &mut events);
+        self.gather_standing(&board, &mut events);
         events
     }
 
@@ -140,25 +142,32 @@ impl Subscriber {
         events
     }
 
-    /// Takes changes of freshness, each after the snapshot of its endpoint.
-    fn gather_freshness(&mut self, board: &Board, events: &mut Vec<Event>) {
+    /// Takes who became stale, fresh or gone, each after the snapshot of its endpoint.
+    fn gather_standing(&mut self, board: &Board, events: &mut Vec<Event>) {
         let now = Instant::now();
-        let marked = self.mailbox.marked(Mark::Freshness);
+        let marked = self.mailbox.marked(Mark::Standing);
         for slot in marked.filter(|slot| !self.mailbox.is_marked(*slot, Mark::Snapshot)) {
-            self.mailbox.clear(slot, Mark::Freshness);
+            self.mailbox.clear(slot, Mark::Standing);
             let entry = self.places.get(slot).and_then(|at| board.entries.get(*at));
-            let (Some(entry), Some(told)) = (entry, self.told_stale.get_mut(slot)) else {
+            let (Some(entry), Some(told)) = (entry, self.told.get_mut(slot)) else {
                 continue;
             };
-            if *told != entry.stale {
-                *told = entry.stale;
-                events.push(Event::Freshness {
-                    endpoint: entry.name.clone(),
-                    stale: entry.stale,
-                    age: entry.age(now),
-                });
+            if *told != entry.standing {
+                *told = entry.standing;
+                events.push(standing_of(entry, now));
             }
         }
+    }
+}
+
+/// How an endpoint stands, as an event.
+fn standing_of(entry: &Entry, now: Instant) -> Event {
+    let endpoint = entry.name.clone();
+    let age = entry.age(now);
+    match entry.standing {
+        Standing::Fresh => Event::Freshness { endpoint, stale: false, age },
+        Standing::Stale => Event::Freshness { endpoint, stale: true, age },
+        Standing::Gone(version) => Event::Gone(Gone { endpoint, version }),
     }
 }
 

@@ -6,6 +6,6 @@ mod record;
 mod version;
 
 pub use name::{ClusterName, EndpointName, InvalidName};
-pub use publication::{Beat, Body, InvalidPublication, Publication, Update, is_json};
+pub use publication::{Beat, Body, Gone, InvalidPublication, Publication, Update, is_json};
 pub use record::{Announcement, Record};
 pub use version::{InvalidVersion, Version};

@@ -110,6 +110,8 @@ pub enum Update {
     Publication(Publication),
     /// The leader lives.
     Beat(Beat),
+    /// An endpoint is no longer polled.
+    Gone(Gone),
 }
 
 /// What the leader publishes at least once a second.
@@ -120,6 +122,16 @@ pub struct Beat {
     pub last: Version,
     /// The endpoints with a good check since the last beat.
     pub checked: Vec<EndpointName>,
+}
+
+/// What the leader publishes of an endpoint that it no longer polls, in place of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gone {
+    /// The endpoint that is no longer configured.
+    #[serde(rename = "gone")]
+    pub endpoint: EndpointName,
+    /// Its place in the order of the cluster.
+    pub version: Version,
 }
 
 /// Bytes on the updates channel or in a snapshot that are not of the published format.
@@ -205,16 +217,25 @@ impl Beat {
     }
 }
 
+impl Gone {
+    /// The message on the wire: one line of JSON.
+    pub fn json(&self) -> Bytes {
+        to_json(self).into()
+    }
+}
+
 impl Update {
     /// Reads a message of the updates channel.
     ///
     /// # Errors
-    /// When it is neither a publication nor a beat.
+    /// When it is neither a publication, nor a beat, nor tells of an endpoint that is gone.
     pub fn decode(json: Bytes) -> Result<Self, InvalidPublication> {
+        let invalid = |error: serde_json::Error| InvalidPublication(error.to_string());
         if json.starts_with(b"{\"beat\":") {
-            return serde_json::from_slice(&json)
-                .map(Self::Beat)
-                .map_err(|error| InvalidPublication(error.to_string()));
+            return serde_json::from_slice(&json).map(Self::Beat).map_err(invalid);
+        }
+        if json.starts_with(b"{\"gone\":") {
+            return serde_json::from_slice(&json).map(Self::Gone).map_err(invalid);
         }
         Publication::decode(json).map(Self::Publication)
     }
@@ -296,6 +317,14 @@ mod tests {
             Beat { last: Version::new(7, 3), checked: vec![EndpointName::new("a").unwrap()] };
         assert_eq!(beat.json(), r#"{"beat":"7-3","checked":["a"]}"#);
         assert_eq!(Update::decode(beat.json()).unwrap(), Update::Beat(beat));
+    }
+
+    #[test]
+    fn an_endpoint_that_is_gone_is_told_from_a_publication() {
+        let gone =
+            Gone { endpoint: EndpointName::new("a").unwrap(), version: Version::new(7, 3) };
+        assert_eq!(gone.json(), r#"{"gone":"a","version":"7-3"}"#);
+        assert_eq!(Update::decode(gone.json()).unwrap(), Update::Gone(gone));
     }
 
     #[test]

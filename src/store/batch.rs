@@ -1,7 +1,7 @@
 use bytes::Bytes;
 
 use super::PollState;
-use crate::model::{EndpointName, Publication};
+use crate::model::{EndpointName, Gone, Publication};
 
 /// Publications that take effect together.
 #[derive(Clone, Debug, Default)]
@@ -10,6 +10,9 @@ pub struct Batch {
     pub after: u64,
     /// The publications, numbered from `after + 1` on without a gap.
     pub items: Vec<BatchItem>,
+    /// The endpoints that are no longer polled, numbered on from the last of `items`. The store
+    /// forgets what it knows of them, their snapshots after a day.
+    pub gone: Vec<Gone>,
     /// The endpoints with a good check since the last batch, and when that was, in ms by the
     /// store's clock.
     pub checked: Vec<(EndpointName, u64)>,
@@ -24,7 +27,12 @@ pub struct Batch {
 impl Batch {
     /// The sequence once the batch has taken effect.
     pub fn last(&self) -> u64 {
-        self.after + self.items.len() as u64
+        self.after + (self.items.len() + self.gone.len()) as u64
+    }
+
+    /// Whether it brings the record forward, and not just a beat, checks or states.
+    pub fn has_versions(&self) -> bool {
+        self.last() > self.after
     }
 }
 

@@ -37,6 +37,9 @@ pub const PRESENCE_EVERY: Duration = Duration::from_secs(10);
 /// How long after its last word a replica counts as gone.
 const PRESENCE_EXPIRY: Duration = Duration::from_secs(30);
 
+/// How long the snapshot of an endpoint that is no longer polled is kept.
+const GONE_EXPIRY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How long an acquired lease lasts until it is claimed, which extends it to its full duration.
 pub const ACQUISITION: Duration = Duration::from_secs(1);
 
@@ -80,6 +83,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// What the last leader left for a warm start, for those of `endpoints` that have any.
     async fn resume(&self, endpoints: &[EndpointName]) -> Result<Vec<Resumed>, StoreError>;
+
+    /// The endpoints that were published and are not gone, whoever published them.
+    async fn known(&self) -> Result<Vec<EndpointName>, StoreError>;
 
     /// The record's version, and then the newest snapshots and checks of `endpoints`.
     ///

@@ -360,6 +360,10 @@ impl Store for Faulty {
         self.call(Method::Resume, async move { server.resume(&endpoints).await }).await?
     }
 
+    async fn known(&self) -> Result<Vec<EndpointName>, StoreError> {
+        self.server.known().await
+    }
+
     async fn read(&self, endpoints: &[EndpointName]) -> Result<Reading, StoreError> {
         let (server, endpoints) = (self.server.clone(), endpoints.to_vec());
         self.call(Method::Read, async move { server.read(&endpoints).await }).await?

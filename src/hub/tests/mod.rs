@@ -1,5 +1,6 @@
 //! The hub against a store that the test plays.
 
+mod departures;
 mod following;
 mod freshness;
 mod interleaving;
@@ -69,7 +70,7 @@ fn snapshots(events: &[Event]) -> Vec<(String, Version)> {
             let endpoint = snapshot.publication().endpoint.to_string();
             Some((endpoint, snapshot.version()))
         }
-        Event::Freshness { .. } => None,
+        Event::Freshness { .. } | Event::Gone(_) => None,
     };
     events.iter().filter_map(snapshot).collect()
 }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::{name, publication};
-use crate::model::{Announcement, Beat, EndpointName, Publication, Record, Version};
+use crate::model::{Announcement, Beat, EndpointName, Gone, Publication, Record, Version};
 use crate::store::{
     Batch, Channel, Claim, ClaimRequest, Examination, FailureKind, LeaseValue, Observation,
     Presence, Published, Reading, Renewal, Resumed, Store, StoreError, Subscription, Survey,
@@ -52,6 +52,14 @@ impl State {
 impl Server {
     pub(super) fn new() -> Arc<Self> {
         Arc::default()
+    }
+
+    /// Tells that an endpoint is gone, and keeps its snapshot as a store does for a day.
+    pub(super) fn take_leave(&self, endpoint: &str, version: Version) {
+        let mut state = self.state.lock();
+        state.version = version;
+        state.checked.remove(&name(endpoint));
+        state.send(Gone { endpoint: name(endpoint), version }.json());
     }
 
     /// Publishes as a leader does.
@@ -190,6 +198,10 @@ impl Store for Server {
     }
 
     async fn resume(&self, _: &[EndpointName]) -> Result<Vec<Resumed>, StoreError> {
+        Err(failure())
+    }
+
+    async fn known(&self) -> Result<Vec<EndpointName>, StoreError> {
         Err(failure())
     }
 

@@ -131,6 +131,12 @@ impl Store for EmbeddedStore {
         Ok(endpoints.iter().filter_map(resumed).collect())
     }
 
+    async fn known(&self) -> Result<Vec<EndpointName>, StoreError> {
+        let state = self.state.lock();
+        let known = state.endpoints.iter().filter(|(_, stored)| stored.state.is_some());
+        Ok(known.map(|(name, _)| name.clone()).collect())
+    }
+
     async fn read(&self, endpoints: &[EndpointName]) -> Result<Reading, StoreError> {
         Ok(self.state.lock().read(endpoints))
     }

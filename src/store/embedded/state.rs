@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::model::{Announcement, EndpointName, Publication, Record};
 use crate::store::{
-    Batch, Cause, Claim, ClaimRequest, FailureKind, LeaseValue, Observation, PRESENCE_EXPIRY,
+    Batch, Cause, Claim, ClaimRequest, FailureKind, GONE_EXPIRY, LeaseValue, Observation, PRESENCE_EXPIRY,
     PollState, Presence, Published, Pulse, Reading, Standing, StoreError, TIMELINE, TimelineEntry,
 };
 
@@ -42,6 +42,8 @@ pub(super) struct Stored {
     pub(super) snapshot: Option<Publication>,
     pub(super) state: Option<PollState>,
     pub(super) checked_at: Option<u64>,
+    /// Until when the snapshot is kept, where the endpoint is no longer polled.
+    pub(super) kept_until: Option<Instant>,
 }
 
 /// Wall-clock time that goes on with tokio's clock, so that it stands still when that is paused.
@@ -270,7 +272,7 @@ impl State {
             return Ok(Published::Fenced(found));
         }
         let late = batch.beat.as_ref().is_some_and(|beat| self.clock.now() > beat.until);
-        if late && batch.items.is_empty() {
+        if late && !batch.has_versions() {
             let message = "this beat is too old to be passed on".to_owned();
             return Err(StoreError { kind: FailureKind::Other, message });
         }
@@ -278,6 +280,7 @@ impl State {
             let stored = self.endpoints.entry(item.publication.endpoint.clone()).or_default();
             stored.snapshot = Some(item.publication.clone());
             stored.state = Some(item.state.clone());
+            stored.kept_until = None;
             self.updates.send(item.publication.json().clone()).ok();
         }
         for (endpoint, state) in &batch.states {
@@ -286,6 +289,10 @@ impl State {
         for (endpoint, at) in &batch.checked {
             self.endpoints.entry(endpoint.clone()).or_default().checked_at = Some(*at);
         }
+        for gone in &batch.gone {
+            self.forget(&gone.endpoint);
+            self.updates.send(gone.json()).ok();
+        }
         if let Some(record) = &mut self.record {
             record.sequence = batch.last();
         }
@@ -293,6 +300,17 @@ impl State {
             self.updates.send(beat.json.clone()).ok();
         }
         Ok(Published::Accepted)
+    }
+
+    /// Forgets what is known of an endpoint that is gone, but for the snapshot, which is kept on.
+    fn forget(&mut self, endpoint: &EndpointName) {
+        let now = Instant::now();
+        self.endpoints.retain(|_, stored| stored.kept_until.is_none_or(|until| until > now));
+        if let Some(stored) = self.endpoints.get_mut(endpoint) {
+            let snapshot = stored.snapshot.take();
+            let kept_until = Some(now + GONE_EXPIRY);
+            *stored = Stored { snapshot, kept_until, ..Stored::default() };
+        }
     }
 
     /// Forgets the replicas long gone; the others.
@@ -304,7 +322,11 @@ impl State {
 
     pub(super) fn read(&self, endpoints: &[EndpointName]) -> Reading {
         let now = self.clock.now();
-        let stored = || endpoints.iter().filter_map(|name| self.endpoints.get_key_value(name));
+        let is_kept = |stored: &Stored| stored.kept_until.is_none_or(|until| until > Instant::now());
+        let stored = || {
+            let found = endpoints.iter().filter_map(|name| self.endpoints.get_key_value(name));
+            found.filter(|(_, stored)| is_kept(stored))
+        };
         let age = |at: u64| Duration::from_millis(now.saturating_sub(at));
         Reading {
             version: self.record.as_ref().map(Record::version).unwrap_or_default(),

@@ -206,6 +206,16 @@ impl Store for RedisStore {
         Ok(reply::resumed(endpoints, states, checked))
     }
 
+    async fn known(&self) -> Result<Vec<EndpointName>, StoreError> {
+        let names: Vec<String> = self
+            .publish
+            .request(Purpose::Read, self.server.timeout() * 2, async |mut connection| {
+                redis::cmd("HKEYS").arg(&self.keys.state).query_async(&mut connection.redis).await
+            })
+            .await?;
+        Ok(names.iter().filter_map(|name| EndpointName::new(name).ok()).collect())
+    }
+
     async fn read(&self, endpoints: &[EndpointName]) -> Result<Reading, StoreError> {
         if endpoints.is_empty() {
             return Ok(Reading::default());

@@ -9,7 +9,9 @@ use uuid::Uuid;
 use super::keys::Keys;
 use super::reply;
 use crate::model::{Announcement, Record};
-use crate::store::{Batch, Claim, ClaimRequest, LeaseValue, PRESENCE_EXPIRY, Presence, TIMELINE};
+use crate::store::{
+    Batch, Claim, ClaimRequest, GONE_EXPIRY, LeaseValue, PRESENCE_EXPIRY, Presence, TIMELINE,
+};
 
 static OBSERVE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("script/observe.lua")));
@@ -120,6 +122,9 @@ pub(super) fn publish(keys: &Keys, claim: &Claim, batch: &Batch) -> (Ready, usiz
     for item in &batch.items {
         script.key(keys.snapshot(&item.publication.endpoint));
     }
+    for gone in &batch.gone {
+        script.key(keys.snapshot(&gone.endpoint));
+    }
     script
         .arg(claim.term)
         .arg(claim.lease.to_string())
@@ -129,9 +134,11 @@ pub(super) fn publish(keys: &Keys, claim: &Claim, batch: &Batch) -> (Ready, usiz
         .arg(&keys.updates)
         .arg(beat.map(|beat| &beat.json[..]).unwrap_or_default())
         .arg(beat.map(|beat| beat.until).unwrap_or_default())
+        .arg(millis(GONE_EXPIRY))
         .arg(batch.items.len())
         .arg(batch.checked.len())
-        .arg(batch.states.len());
+        .arg(batch.states.len())
+        .arg(batch.gone.len());
     for item in &batch.items {
         size += item.publication.json().len();
         script
@@ -144,6 +151,9 @@ pub(super) fn publish(keys: &Keys, claim: &Claim, batch: &Batch) -> (Ready, usiz
     }
     for (endpoint, state) in &batch.states {
         script.arg(endpoint.as_str()).arg(reply::json(state));
+    }
+    for gone in &batch.gone {
+        script.arg(gone.endpoint.as_str()).arg(&gone.json()[..]);
     }
     (script, size)
 }

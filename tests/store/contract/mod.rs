@@ -2,6 +2,7 @@
 
 mod cluster;
 mod crashes;
+mod departures;
 mod leases;
 mod publishing;
 mod reading;

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use pollux::model::{ClusterName, EndpointName};
+use pollux::model::{ClusterName, EndpointName, Gone, Version};
 use pollux::store::{Batch, Channel, Presence, RedisStore, Store as _};
 use redis::streams::StreamRangeReply;
 use serde_json::Value;
@@ -161,6 +161,24 @@ async fn the_history_holds_publications_under_their_versions() {
         let json: Vec<u8> = entry.get("publication").unwrap();
         assert_eq!(json, item.publication.json()[..]);
     }
+}
+
+#[tokio::test]
+async fn the_history_tells_which_endpoints_went_and_their_snapshots_go_within_a_day() {
+    let server = RedisServer::start().await;
+    let store = store_on(&server);
+    let claim = lead(&store).await;
+    let gone = vec![Gone { endpoint: name("a"), version: Version::new(claim.term, 2) }];
+    publish(&store, &claim, &Batch { gone, ..batch(&claim, 0, &["a"]) }).await;
+    let history: StreamRangeReply = ask(&server, &["XRANGE", &key("history"), "-", "+"]).await;
+    let last = history.ids.last().unwrap();
+    let expected = format!("{{\"gone\":\"a\",\"version\":\"{}-2\"}}", claim.term);
+    assert_eq!(last.get("gone"), Some(expected));
+    let left: i64 = ask(&server, &["PTTL", &key("snapshot:a")]).await;
+    assert!((86_000_000..=86_400_000).contains(&left), "{left}");
+    publish(&store, &claim, &batch(&claim, 2, &["a"])).await;
+    let left: i64 = ask(&server, &["PTTL", &key("snapshot:a")]).await;
+    assert_eq!(left, -1, "an endpoint that is back is kept for good");
 }
 
 #[tokio::test]

@@ -1,13 +1,16 @@
 -- Lets a batch take effect, if the record is exactly as this leadership left it.
--- KEYS: leader, history, checked, state, then the snapshot of each publication
+-- KEYS: leader, history, checked, state, then the snapshot of each publication, and of each endpoint
+--       that is gone
 -- ARGV: term, lease in hex, sequence before, sequence after, history length, channel, beat or '',
---       until when in ms it may be published, the number of publications, of checks and of states, then
---       (endpoint, publication, state)…, (endpoint, ms)…, (endpoint, state)…
+--       until when in ms it may be published, for how many ms the snapshot of an endpoint that is gone
+--       is kept, the number of publications, of checks, of states and of endpoints that are gone, then
+--       (endpoint, publication, state)…, (endpoint, ms)…, (endpoint, state)…, (endpoint, message)…
 -- Returns nothing where it took effect, else what the record holds. Fails where it is nothing but a
 -- beat that comes too late.
 local leader, history, checked, state = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local term, lease_hex, before, after, kept, channel, beat, beat_until = unpack(ARGV, 1, 8)
-local publications, checks, states = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
+local kept_for, publications, checks = ARGV[9], tonumber(ARGV[10]), tonumber(ARGV[11])
+local states, gone = tonumber(ARGV[12]), tonumber(ARGV[13])
 
 local record = redis.call('HMGET', leader, 'term', 'lease', 'sequence')
 if record[1] ~= term or record[2] ~= lease_hex or record[3] ~= before then
@@ -20,22 +23,27 @@ if beat ~= '' then
   local time = redis.call('TIME')
   late = time[1] * 1000 + time[2] / 1000 > tonumber(beat_until)
 end
-if late and publications == 0 then
+if late and publications + gone == 0 then
   return redis.error_reply('LATE this beat is too old to be passed on')
 end
 
-local at = 12
-local first = at
+local first = 14
+local first_gone = first + 3 * publications + 2 * checks + 2 * states
 -- The history comes first: of all writes XADD alone can fail for what the key holds already, and
 -- the first write alone can fail on a full server. Either way nothing has happened yet.
-if kept ~= '0' then
-  for i = 1, publications do
-    redis.call('XADD', history, 'MAXLEN', '~', kept, term .. '-' .. string.format('%.0f', before + i),
-      'publication', ARGV[at + 1])
-    at = at + 3
+local function note(number, kind, message)
+  if kept ~= '0' then
+    redis.call('XADD', history, 'MAXLEN', '~', kept, term .. '-' .. string.format('%.0f', before + number),
+      kind, message)
   end
 end
-at = first
+for i = 1, publications do
+  note(i, 'publication', ARGV[first + 3 * i - 2])
+end
+for i = 1, gone do
+  note(publications + i, 'gone', ARGV[first_gone + 2 * i - 1])
+end
+local at = first
 for i = 1, publications do
   redis.call('SET', KEYS[4 + i], ARGV[at + 1])
   redis.call('HSET', state, ARGV[at], ARGV[at + 2])
@@ -52,6 +60,12 @@ local function set_all(key, pairs_left)
 end
 set_all(checked, checks)
 set_all(state, states)
+for i = 1, gone do
+  local endpoint = ARGV[first_gone + 2 * i - 2]
+  redis.call('PEXPIRE', KEYS[4 + publications + i], kept_for)
+  redis.call('HDEL', checked, endpoint)
+  redis.call('HDEL', state, endpoint)
+end
 -- Also for an empty batch: a write keeps a replica or a full server from passing a beat on.
 redis.call('HSET', leader, 'sequence', after)
 
@@ -59,6 +73,9 @@ at = first
 for i = 1, publications do
   redis.call('PUBLISH', channel, ARGV[at + 1])
   at = at + 3
+end
+for i = 1, gone do
+  redis.call('PUBLISH', channel, ARGV[first_gone + 2 * i - 1])
 end
 if beat ~= '' and not late then
   redis.call('PUBLISH', channel, beat)
