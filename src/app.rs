@@ -19,7 +19,7 @@ use crate::election::{Elector, Identity};
 use crate::gateway::{self, GatewayState};
 use crate::http::{self, BindError};
 use crate::hub::Hub;
-use crate::poller::{Fetcher, FetcherError, Poller, Reachability};
+use crate::poller::{Fetcher, FetcherError, Plan, Poller, Reachability};
 use crate::preflight;
 use crate::presence::Attendance;
 use crate::store::{EmbeddedStore, Presence, RedisStore, Store};
@@ -269,13 +269,8 @@ impl App {
     fn elector(&self, shutdown: CancellationToken) -> Result<Elector<Poller>, AppError> {
         let config = &self.config;
         let fetcher = Fetcher::new(&config.endpoints)?;
-        let poller = Poller::new(
-            Arc::clone(&self.store),
-            fetcher,
-            config.cluster.clone(),
-            &config.endpoints,
-            config.history,
-        );
+        let plan = Plan::new(fetcher, &config.cluster, &config.endpoints, config.history);
+        let poller = Poller::new(Arc::clone(&self.store), plan.fixed());
         let identity =
             Identity { replica: config.replica.clone(), address: config.address.clone() };
         let store = Arc::clone(&self.store);

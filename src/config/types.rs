@@ -34,7 +34,7 @@ pub struct Config {
 }
 
 /// Where Redis is and how to log in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisConfig {
     /// Where it is.
     pub place: RedisPlace,
@@ -152,7 +152,7 @@ impl Default for LeaseConfig {
 }
 
 /// What is polled, and how.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct EndpointConfig {
     /// The name under which it is published.
     pub name: EndpointName,

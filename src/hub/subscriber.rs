@@ -73,8 +73,7 @@ impl Hub {
         since: Version,
     ) -> Result<Subscriber, UnknownEndpoint> {
         let mut board = self.board.write();
-        let place =
-            |name: &str| board.place(name).ok_or_else(|| UnknownEndpoint(name.to_owned()));
+        let place = |name: &str| board.place(name).ok_or_else(|| UnknownEndpoint(name.to_owned()));
         let mut places: Vec<_> = endpoints.into_iter().map(place).collect::<Result<_, _>>()?;
         places.sort_unstable();
         places.dedup();

@@ -321,8 +321,7 @@ mod tests {
 
     #[test]
     fn an_endpoint_that_is_gone_is_told_from_a_publication() {
-        let gone =
-            Gone { endpoint: EndpointName::new("a").unwrap(), version: Version::new(7, 3) };
+        let gone = Gone { endpoint: EndpointName::new("a").unwrap(), version: Version::new(7, 3) };
         assert_eq!(gone.json(), r#"{"gone":"a","version":"7-3"}"#);
         assert_eq!(Update::decode(gone.json()).unwrap(), Update::Gone(gone));
     }

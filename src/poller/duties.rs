@@ -1,29 +1,25 @@
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::select;
+use tokio::sync::{mpsc, watch};
 use tokio::task::yield_now;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use super::breaker::Breaker;
 use super::catch_up::{Overdue, catch_up};
 use super::failure::PollFailure;
 use super::fetch::{Fetched, Fetcher, Validators};
 use super::outbox::Outbox;
+use super::plan::{Plan, Planned};
 use super::polling::{PollTime, Polling};
 use super::publisher::Publisher;
+use super::replanning::{self, Left};
 use super::schedule::{Due, Schedule};
-use super::tracked::{PollMetrics, ShownBreaker, Tracked};
-use crate::backoff::Backoff;
+use super::tracked::Tracked;
 use crate::config::EndpointConfig;
 use crate::election::{Duties, Leadership};
-use crate::model::{ClusterName, EndpointName};
-use crate::store::{PollState, Resumed, Store};
-use crate::telemetry::EndpointLabels;
-
-/// The longest wait between two tries to read what the last leader left.
-const LONGEST_WAIT: Duration = Duration::from_millis(500);
+use crate::model::EndpointName;
+use crate::store::{PollState, Store};
 
 /// Polls one endpoint once; [`Fetcher`] does so over HTTP.
 pub trait Fetch: Send + Sync + 'static {
@@ -48,103 +44,108 @@ impl Fetch for Fetcher {
 /// Polls all endpoints and publishes what changed, whenever its replica leads.
 pub struct Poller<F = Fetcher> {
     store: Arc<dyn Store>,
-    fetcher: Arc<F>,
-    endpoints: Vec<Arc<EndpointConfig>>,
-    names: Vec<EndpointName>,
-    schedules: Vec<Schedule>,
-    metrics: Vec<Arc<PollMetrics>>,
-    history: u64,
+    plans: watch::Receiver<Arc<Plan<F>>>,
 }
 
 impl<F: Fetch> Poller<F> {
-    /// Prepares to poll `endpoints`; `history` is how many publications the store keeps.
-    pub fn new(
-        store: Arc<dyn Store>,
-        fetcher: F,
-        cluster: ClusterName,
-        endpoints: &[EndpointConfig],
-        history: u64,
-    ) -> Self {
-        let labels = EndpointLabels::for_count(endpoints.len());
-        let schedule =
-            |endpoint: &EndpointConfig| Schedule::new(&cluster, &endpoint.name, endpoint.every);
-        let metrics = |endpoint| Arc::new(PollMetrics::new(endpoint, labels));
-        Self {
-            store,
-            fetcher: Arc::new(fetcher),
-            names: endpoints.iter().map(|endpoint| endpoint.name.clone()).collect(),
-            schedules: endpoints.iter().map(schedule).collect(),
-            metrics: endpoints.iter().map(metrics).collect(),
-            endpoints: endpoints.iter().cloned().map(Arc::new).collect(),
-            history,
-        }
-    }
-
-    /// Reads what the last leader left, until the store answers.
-    async fn resume(&self) -> HashMap<EndpointName, Resumed> {
-        let mut backoff = Backoff::up_to(LONGEST_WAIT);
-        loop {
-            match self.store.resume(&self.names).await {
-                Ok(left) => {
-                    return left.into_iter().map(|left| (left.endpoint.clone(), left)).collect();
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot read what the last leader left: trying on");
-                    sleep(backoff.wait()).await;
-                }
-            }
-        }
-    }
-
-    /// Every endpoint as the last leader left it, and its state in the store.
-    fn track(
-        &self,
-        base: u64,
-        now: u64,
-        left: &HashMap<EndpointName, Resumed>,
-    ) -> (Vec<Tracked>, Vec<PollState>) {
-        let endpoints = self.endpoints.iter().zip(&self.schedules).zip(&self.metrics);
-        endpoints
-            .map(|((config, &schedule), metrics)| {
-                let state =
-                    left.get(&config.name).map(|left| left.state.clone()).unwrap_or_default();
-                let breaker = Breaker::resume(state.failures, state.retry_at, schedule, now);
-                // An older snapshot may have come back with a rolled-back store: readers may hold
-                // a newer one, so it is published again under a version above theirs.
-                let known =
-                    if state.version.term < base { PollState::default() } else { state.clone() };
-                let tracked = Tracked {
-                    config: Arc::clone(config),
-                    schedule,
-                    hash: known.hash,
-                    validators: Validators { etag: known.etag, last_modified: known.last_modified },
-                    in_flight: false,
-                    breaker,
-                    shown: ShownBreaker::new(metrics.breaker_open.clone(), breaker.is_open()),
-                    failing: None,
-                    metrics: Arc::clone(metrics),
-                };
-                (tracked, state)
-            })
-            .unzip()
+    /// Prepares to poll what the newest of `plans` says.
+    pub fn new(store: Arc<dyn Store>, plans: watch::Receiver<Arc<Plan<F>>>) -> Self {
+        Self { store, plans }
     }
 }
 
-/// When each endpoint is first polled, in ms by the store's clock: at its next slot or its retry
-/// time, and if a poll was missed before that, as soon as the others leave room.
-fn first_polls(
+impl<F: Fetch> Duties for Poller<F> {
+    async fn perform(&mut self, leadership: &Leadership) {
+        let mut plans = self.plans.clone();
+        let plan = Arc::clone(&plans.borrow_and_update());
+        let names = plan.names();
+        let left = select! {
+            biased;
+            left = replanning::resume(&*self.store, &names) => left,
+            () = leadership.winding_down() => return,
+        };
+        let time = PollTime::starting_at(leadership.store_time(Instant::now()));
+        let now = time.now();
+        // Each step takes milliseconds for thousands of endpoints: renewals go in between.
+        yield_now().await;
+        let (endpoints, states, due) = take_up_all(&plan, &left, leadership.claim().base, now);
+        yield_now().await;
+        let agenda = first_polls(now, &endpoints, due, Vec::new());
+        let outbox = Outbox::default();
+        let (replans, replanned) = mpsc::channel(1);
+        let fetcher = Arc::clone(&plan.fetcher);
+        let history = plan.history;
+        let polling =
+            Polling::new(leadership, fetcher, &outbox, endpoints, replanned, agenda, time).run();
+        let publisher = Publisher::new(&*self.store, leadership, &outbox, states, history).run();
+        let replanning = replanning::follow(&*self.store, plan, plans, replans);
+        let tidying = replanning::take_leave_of_strangers(&*self.store, &self.plans, &outbox);
+        let beside = async {
+            select! {
+                _ = async { tokio::join!(replanning, tidying) } => {}
+                () = leadership.winding_down() => {}
+            }
+        };
+        tokio::join!(polling, publisher, beside);
+    }
+}
+
+/// Every endpoint of a plan as the last leader left it, its state in the store, and when it is due.
+#[expect(clippy::type_complexity, reason = "three lists that are made in one go")]
+fn take_up_all<F>(
+    plan: &Plan<F>,
+    left: &Left,
+    base: u64,
+    now: u64,
+) -> (Vec<Tracked>, Vec<(EndpointName, PollState)>, HashMap<usize, Due>) {
+    let (mut endpoints, mut states, mut due) = (Vec::new(), Vec::new(), HashMap::new());
+    for planned in &plan.endpoints {
+        let (tracked, state, first) = take_up(planned, left, base, now);
+        due.insert(endpoints.len(), first);
+        endpoints.push(tracked);
+        states.push((planned.config.name.clone(), state));
+    }
+    (endpoints, states, due)
+}
+
+/// An endpoint as the last leader left it, its state in the store, and when it is due.
+pub(super) fn take_up(
+    planned: &Planned,
+    left: &Left,
+    base: u64,
+    now: u64,
+) -> (Tracked, PollState, Due) {
+    let left = left.get(&planned.config.name);
+    let mut state = left.map(|left| left.state.clone()).unwrap_or_default();
+    let tracked = Tracked::resume(planned, &state, base, now);
+    if !state.request.is_empty() && *state.request != *planned.request {
+        (state.etag, state.last_modified) = (None, None);
+    }
+    state.request = planned.request.to_string();
+    let checked_at = left.and_then(|left| left.checked_at);
+    let due = tracked.schedule.first_due(now, checked_at, tracked.breaker.retry_at());
+    (tracked, state, due)
+}
+
+/// When each endpoint in `due` is polled first, in ms by the store's clock: at its next slot or its
+/// retry time, and if a poll was missed before that, as soon as the `others` leave room.
+pub(super) fn first_polls(
     now: u64,
     endpoints: &[Tracked],
-    left: &HashMap<EndpointName, Resumed>,
+    due: HashMap<usize, Due>,
+    others: Vec<(u64, Schedule)>,
 ) -> Vec<(usize, u64)> {
-    let (mut agenda, mut overdue, mut slots) = (Vec::new(), Vec::new(), Vec::new());
-    for (endpoint, tracked) in endpoints.iter().enumerate() {
-        let checked_at = left.get(&tracked.config.name).and_then(|left| left.checked_at);
-        let schedule = tracked.schedule;
-        match schedule.first_due(now, checked_at, tracked.breaker.retry_at()) {
-            Due::At(due) => {
-                agenda.push((endpoint, due));
-                slots.push((due, schedule));
+    let (mut agenda, mut overdue, mut slots) = (Vec::new(), Vec::new(), others);
+    let mut due: Vec<(usize, Due)> = due.into_iter().collect();
+    due.sort_unstable_by_key(|(endpoint, _)| *endpoint);
+    for (endpoint, due) in due {
+        let Some(schedule) = endpoints.get(endpoint).map(|tracked| tracked.schedule) else {
+            continue;
+        };
+        match due {
+            Due::At(at) => {
+                agenda.push((endpoint, at));
+                slots.push((at, schedule));
             }
             Due::Overdue { since } => {
                 overdue.push(Overdue { endpoint, schedule, since });
@@ -154,34 +155,4 @@ fn first_polls(
     }
     agenda.extend(catch_up(now, overdue, &slots));
     agenda
-}
-
-impl<F: Fetch> Duties for Poller<F> {
-    async fn perform(&mut self, leadership: &Leadership) {
-        let left = select! {
-            biased;
-            left = self.resume() => left,
-            () = leadership.winding_down() => return,
-        };
-        let time = PollTime::starting_at(leadership.store_time(Instant::now()));
-        let now = time.now();
-        // Each step takes milliseconds for thousands of endpoints: renewals go in between.
-        yield_now().await;
-        let (mut endpoints, states) = self.track(leadership.claim().base, now, &left);
-        yield_now().await;
-        let agenda = first_polls(now, &endpoints, &left);
-        let outbox = Outbox::default();
-        let fetcher = Arc::clone(&self.fetcher);
-        let polling =
-            Polling::new(leadership, fetcher, &outbox, &mut endpoints, agenda, time).run();
-        let publisher = Publisher::new(
-            &*self.store,
-            leadership,
-            &self.endpoints,
-            &outbox,
-            states,
-            self.history,
-        );
-        tokio::join!(polling, publisher.run());
-    }
 }

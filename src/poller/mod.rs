@@ -13,10 +13,14 @@ mod excerpt;
 mod failure;
 mod fetch;
 mod outbox;
+mod plan;
 mod polling;
 mod publisher;
 mod reachability;
+mod replanning;
 mod schedule;
+#[cfg(test)]
+mod tests;
 mod tracked;
 
 pub use catch_up::{Overdue, catch_up};
@@ -24,6 +28,7 @@ pub use change::content_hash;
 pub use duties::{Fetch, Poller};
 pub use failure::{PollFailure, PollFailureKind};
 pub use fetch::{Fetched, Fetcher, FetcherError, Validators};
+pub use plan::Plan;
 pub use publisher::BEAT;
 pub use reachability::Reachability;
 pub use schedule::{Due, Schedule};

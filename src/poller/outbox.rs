@@ -5,7 +5,8 @@ use tokio::sync::Notify;
 
 use super::breaker::Breaker;
 use super::fetch::Validators;
-use crate::model::Body;
+use crate::model::{Body, EndpointName};
+use crate::store::PollState;
 
 /// The most publications in one batch: with more, one round trip delays the next for too long.
 const MOST_AT_ONCE: usize = 256;
@@ -30,7 +31,32 @@ struct Pending {
     unchanged: HashMap<usize, u64>,
     /// What else of an endpoint's state differs, though its body does not.
     amendments: HashMap<usize, Amendment>,
+    /// What differs in what is published at all.
+    revisions: Vec<Revision>,
+    /// Endpoints that are no longer polled.
+    gone: VecDeque<EndpointName>,
     closed: bool,
+}
+
+/// How what is published differs from now on.
+#[derive(Debug)]
+pub(super) enum Revision {
+    /// An endpoint is added, after all others.
+    Added(EndpointName, PollState),
+    /// Another request takes the place of an endpoint's: what the store knows of the old one's answers
+    /// is of no use to a successor.
+    Redirected(usize, String),
+    /// The store keeps so many publications.
+    History(u64),
+}
+
+/// What one batch publishes.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    pub(super) revisions: Vec<Revision>,
+    /// Changes, the oldest first.
+    pub(super) changes: Vec<(usize, Change)>,
+    pub(super) gone: Vec<EndpointName>,
 }
 
 /// What is new in an endpoint's state beside a publication.
@@ -90,6 +116,29 @@ impl Outbox {
         }
     }
 
+    /// Notes what differs from now on. What an endpoint's old request brought is not published any more.
+    pub(super) fn revise(&self, revision: Revision) {
+        let mut pending = self.pending.lock();
+        if let Revision::Redirected(endpoint, _) = revision {
+            pending.discard(endpoint);
+            let (validators, breaker) = (Some(Validators::default()), Some(Breaker::default()));
+            pending.amendments.insert(endpoint, Amendment { validators, breaker });
+        }
+        pending.revisions.push(revision);
+    }
+
+    /// Notes that an endpoint is not polled any more; what is not published of it never will be.
+    pub(super) fn retire(&self, endpoint: usize, name: EndpointName) {
+        self.pending.lock().discard(endpoint);
+        self.take_leave([name]);
+    }
+
+    /// Notes endpoints that are gone, and which this leader never polled.
+    pub(super) fn take_leave(&self, names: impl IntoIterator<Item = EndpointName>) {
+        self.pending.lock().gone.extend(names);
+        self.filled.notify_one();
+    }
+
     /// Nothing more will come.
     pub(super) fn close(&self) {
         self.pending.lock().closed = true;
@@ -101,7 +150,7 @@ impl Outbox {
     }
 
     pub(super) fn has_changes(&self) -> bool {
-        !self.pending.lock().changes.is_empty()
+        self.pending.lock().has_changes()
     }
 
     /// Waits until there is a change to publish, or the outbox is closed.
@@ -110,7 +159,7 @@ impl Outbox {
             let filled = self.filled.notified();
             {
                 let pending = self.pending.lock();
-                if pending.closed || !pending.changes.is_empty() {
+                if pending.closed || pending.has_changes() {
                     return;
                 }
             }
@@ -118,19 +167,23 @@ impl Outbox {
         }
     }
 
-    /// Takes the changes of one batch, the oldest first.
-    pub(super) fn take_changes(&self) -> Vec<(usize, Change)> {
+    /// Takes what one batch can hold of it all.
+    pub(super) fn take(&self) -> Taken {
         let mut pending = self.pending.lock();
-        let (mut taken, mut size) = (Vec::new(), 0);
-        while taken.len() < MOST_AT_ONCE && size < LARGE_BATCH {
+        let mut taken =
+            Taken { revisions: std::mem::take(&mut pending.revisions), ..Taken::default() };
+        let mut size = 0;
+        while taken.changes.len() < MOST_AT_ONCE && size < LARGE_BATCH {
             let Some(endpoint) = pending.order.pop_front() else {
                 break;
             };
             if let Some(change) = pending.changes.remove(&endpoint) {
                 size += change.body.bytes().len();
-                taken.push((endpoint, change));
+                taken.changes.push((endpoint, change));
             }
         }
+        let room = MOST_AT_ONCE.min(pending.gone.len());
+        taken.gone = pending.gone.drain(..room).collect();
         taken
     }
 
@@ -142,10 +195,23 @@ impl Outbox {
     }
 }
 
+impl Pending {
+    fn has_changes(&self) -> bool {
+        !self.changes.is_empty() || !self.gone.is_empty()
+    }
+
+    fn discard(&mut self, endpoint: usize) {
+        self.order.retain(|pending| *pending != endpoint);
+        self.changes.remove(&endpoint);
+        self.unchanged.remove(&endpoint);
+        self.amendments.remove(&endpoint);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ClusterName, EndpointName};
+    use crate::model::ClusterName;
     use crate::poller::Schedule;
 
     fn change(fetched_at: u64, size: usize) -> Change {
@@ -170,7 +236,7 @@ mod tests {
     }
 
     fn taken(outbox: &Outbox) -> Vec<(usize, u64)> {
-        outbox.take_changes().iter().map(|(at, change)| (*at, change.fetched_at)).collect()
+        outbox.take().changes.iter().map(|(at, change)| (*at, change.fetched_at)).collect()
     }
 
     #[test]
@@ -181,6 +247,31 @@ mod tests {
         outbox.changed(7, change(3, 1));
         assert_eq!(taken(&outbox), [(7, 3), (3, 2)]);
         assert_eq!(taken(&outbox), []);
+    }
+
+    #[test]
+    fn of_an_endpoint_that_went_nothing_is_published_but_that() {
+        let outbox = Outbox::default();
+        let name = EndpointName::new("a").unwrap();
+        outbox.changed(1, change(1, 1));
+        outbox.changed(2, change(2, 1));
+        outbox.unchanged(1, 3, None);
+        outbox.retire(1, name.clone());
+        let taken = outbox.take();
+        assert_eq!((taken.changes.len(), taken.changes[0].0, taken.gone), (1, 2, vec![name]));
+        assert!(outbox.take_checks().0.is_empty());
+        assert!(!outbox.has_changes());
+    }
+
+    #[test]
+    fn what_another_request_had_brought_is_not_published_nor_left_to_a_successor() {
+        let outbox = Outbox::default();
+        outbox.changed(1, change(1, 1));
+        outbox.revise(Revision::Redirected(1, "new".to_owned()));
+        assert!(outbox.take().changes.is_empty());
+        let (_, amendments) = outbox.take_checks();
+        let (validators, breaker) = (Some(Validators::default()), Some(Breaker::default()));
+        assert_eq!(amendments[&1], Amendment { validators, breaker });
     }
 
     #[test]
@@ -201,7 +292,7 @@ mod tests {
         outbox.unchanged(1, 20, Some(validators.clone()));
         let (unchanged, amendments) = outbox.take_checks();
         assert!(unchanged.is_empty() && amendments.is_empty());
-        let changes = outbox.take_changes();
+        let changes = outbox.take().changes;
         assert_eq!((changes[0].1.fetched_at, &changes[0].1.validators), (20, &validators));
     }
 
@@ -239,6 +330,6 @@ mod tests {
         assert!(outbox.take_checks().1.is_empty(), "a good poll undoes the failures before it");
         outbox.breaker(1, failing());
         assert!(outbox.take_checks().1.is_empty());
-        assert_eq!(outbox.take_changes()[0].1.breaker, failing());
+        assert_eq!(outbox.take().changes[0].1.breaker, failing());
     }
 }

@@ -5,15 +5,20 @@ use std::time::Duration;
 
 use metrics::histogram;
 use tokio::select;
+use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
-use super::duties::Fetch;
+use super::duties::{Fetch, first_polls, take_up};
 use super::failure::PollFailure;
 use super::fetch::Fetched;
-use super::outbox::{Change, Outbox};
+use super::outbox::{Change, Outbox, Revision};
+use super::plan::Planned;
+use super::replanning::{Left, Replan};
+use super::schedule::Due;
 use super::tracked::Tracked;
 use crate::election::Leadership;
+use crate::model::EndpointName;
 
 /// The most by which two readings of the store's clock differ for want of precision, in ms.
 const CLOCK_ERROR: u64 = 1000;
@@ -23,7 +28,8 @@ pub(super) struct Polling<'a, F> {
     leadership: &'a Leadership,
     fetcher: Arc<F>,
     outbox: &'a Outbox,
-    endpoints: &'a mut [Tracked],
+    endpoints: Vec<Tracked>,
+    revisions: mpsc::Receiver<Replan<F>>,
     /// When each endpoint is due next, in ms by the store's clock, the earliest on top.
     agenda: BinaryHeap<Reverse<(u64, usize)>>,
     time: PollTime,
@@ -72,13 +78,14 @@ impl<'a, F: Fetch> Polling<'a, F> {
         leadership: &'a Leadership,
         fetcher: Arc<F>,
         outbox: &'a Outbox,
-        endpoints: &'a mut [Tracked],
+        endpoints: Vec<Tracked>,
+        revisions: mpsc::Receiver<Replan<F>>,
         agenda: impl IntoIterator<Item = (usize, u64)>,
         time: PollTime,
     ) -> Self {
         let agenda = agenda.into_iter().map(|(endpoint, due)| Reverse((due, endpoint))).collect();
         let (polls, running) = (JoinSet::new(), HashMap::new());
-        Self { leadership, fetcher, outbox, endpoints, agenda, time, polls, running }
+        Self { leadership, fetcher, outbox, endpoints, revisions, agenda, time, polls, running }
     }
 
     /// Polls until the leadership winds down. Polls that have no answer by then are cancelled;
@@ -90,6 +97,7 @@ impl<'a, F: Fetch> Polling<'a, F> {
                 biased;
                 () = self.leadership.winding_down() => break,
                 Some(poll) = self.polls.join_next_with_id() => self.settle(poll),
+                Some(replan) = self.revisions.recv() => self.replan(replan),
                 () = may_start(self.leadership, due) => self.start_due(),
             }
         }
@@ -110,6 +118,9 @@ impl<'a, F: Fetch> Polling<'a, F> {
             }
             self.agenda.pop();
             let tracked = &mut self.endpoints[endpoint];
+            if tracked.retired {
+                continue;
+            }
             let retry_at = tracked.not_before_retry(due);
             if retry_at > due {
                 self.agenda.push(Reverse((retry_at, endpoint)));
@@ -117,11 +128,10 @@ impl<'a, F: Fetch> Polling<'a, F> {
             }
             // Never the same slot again, should the timer have been early.
             self.agenda.push(Reverse((tracked.schedule.next_after(now.max(due)), endpoint)));
-            if tracked.in_flight {
+            if tracked.in_flight.is_some() {
                 tracked.metrics.skipped.increment(1);
                 continue;
             }
-            tracked.in_flight = true;
             let late = Duration::from_millis(now - due);
             histogram!("pollux_schedule_lag_seconds").record(late);
             let (config, validators) = (Arc::clone(&tracked.config), tracked.validators.clone());
@@ -132,7 +142,91 @@ impl<'a, F: Fetch> Polling<'a, F> {
                 Poll { started, ended: Instant::now(), result }
             });
             self.running.insert(task.id(), endpoint);
+            tracked.in_flight = Some(task);
         }
+    }
+
+    /// Goes on as planned now: endpoints that stay as they are notice nothing.
+    fn replan(&mut self, replan: Replan<F>) {
+        let Replan { plan, left } = replan;
+        let now = self.time.now();
+        self.fetcher = Arc::clone(&plan.fetcher);
+        self.outbox.revise(Revision::History(plan.history));
+        let mut places: HashMap<EndpointName, usize> = self
+            .endpoints
+            .iter()
+            .enumerate()
+            .filter(|(_, tracked)| !tracked.retired)
+            .map(|(place, tracked)| (tracked.config.name.clone(), place))
+            .collect();
+        let mut due = HashMap::new();
+        for planned in &plan.endpoints {
+            let first = match places.remove(&planned.config.name) {
+                Some(place) => (place, self.change(place, planned, now)),
+                None => (self.endpoints.len(), Some(self.add(planned, &left, now))),
+            };
+            if let (place, Some(first)) = first {
+                due.insert(place, first);
+            }
+        }
+        for place in places.into_values() {
+            self.retire(place);
+        }
+        self.reschedule(now, due);
+    }
+
+    /// Goes on with an endpoint as planned now. `None`: as before, but perhaps at other times.
+    fn change(&mut self, place: usize, planned: &Planned, now: u64) -> Option<Due> {
+        let tracked = self.endpoints.get_mut(place)?;
+        if planned.config == tracked.config {
+            return None;
+        }
+        let schedule = tracked.schedule;
+        if tracked.replan(planned, now) {
+            let moved = tracked.schedule != schedule;
+            return moved.then(|| Due::At(tracked.schedule.next_after(now)));
+        }
+        self.outbox.revise(Revision::Redirected(place, tracked.request.to_string()));
+        self.abort(place);
+        Some(Due::Overdue { since: None })
+    }
+
+    /// Takes up an endpoint, where somebody else may have polled it before.
+    fn add(&mut self, planned: &Planned, left: &Left, now: u64) -> Due {
+        let base = self.leadership.claim().base;
+        let (tracked, state, due) = take_up(planned, left, base, now);
+        self.outbox.revise(Revision::Added(planned.config.name.clone(), state));
+        self.endpoints.push(tracked);
+        due
+    }
+
+    fn retire(&mut self, place: usize) {
+        self.abort(place);
+        if let Some(tracked) = self.endpoints.get_mut(place) {
+            tracked.retire();
+            self.outbox.retire(place, tracked.config.name.clone());
+        }
+    }
+
+    /// Gives up the poll under way: whatever it brings is not waited for.
+    fn abort(&mut self, place: usize) {
+        let poll = self.endpoints.get_mut(place).and_then(|tracked| tracked.in_flight.take());
+        if let Some(poll) = poll {
+            self.running.remove(&poll.id());
+            poll.abort();
+        }
+    }
+
+    /// Lets the endpoints in `due` begin anew, and leaves all others where they are.
+    fn reschedule(&mut self, now: u64, due: HashMap<usize, Due>) {
+        let endpoints = &self.endpoints;
+        self.agenda.retain(|Reverse((_, place))| {
+            !due.contains_key(place) && endpoints.get(*place).is_some_and(|it| !it.retired)
+        });
+        let others =
+            self.agenda.iter().map(|Reverse((at, place))| (*at, endpoints[*place].schedule));
+        let first = first_polls(now, endpoints, due, others.collect());
+        self.agenda.extend(first.into_iter().map(|(place, at)| Reverse((at, place))));
     }
 
     /// Judges a poll that has ended. One that was cancelled leaves nothing to judge.
@@ -140,7 +234,7 @@ impl<'a, F: Fetch> Polling<'a, F> {
         let id = poll.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let Some(endpoint) = self.running.remove(&id) else { return };
         let tracked = &mut self.endpoints[endpoint];
-        tracked.in_flight = false;
+        tracked.in_flight = None;
         let Poll { started, ended, result } = match poll {
             Ok((_, poll)) => poll,
             Err(error) if error.is_cancelled() => return,

@@ -1,4 +1,3 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::counter;
@@ -6,11 +5,10 @@ use tokio::select;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::fetch::Validators;
-use super::outbox::{Amendment, Change, Outbox};
+use super::outbox::{Amendment, Change, Outbox, Revision, Taken};
 use crate::backoff::Backoff;
-use crate::config::EndpointConfig;
 use crate::election::{Leadership, Refutation};
-use crate::model::{Beat, Publication, Record, Version};
+use crate::model::{Beat, EndpointName, Gone, Publication, Record, Version};
 use crate::store::{Batch, BatchItem, DatedBeat, PollState, Published, Standing, Store};
 
 /// The time from one beat to the next. A check that a beat tells of is this old at the most, which
@@ -28,10 +26,9 @@ const LONGEST_WAIT: Duration = Duration::from_millis(500);
 pub(super) struct Publisher<'a> {
     store: &'a dyn Store,
     leadership: &'a Leadership,
-    endpoints: &'a [Arc<EndpointConfig>],
     outbox: &'a Outbox,
-    /// What the store holds of each endpoint.
-    states: Vec<PollState>,
+    /// Each endpoint, and what the store holds of it.
+    endpoints: Vec<(EndpointName, PollState)>,
     /// The last sequence that took effect.
     sequence: u64,
     history: u64,
@@ -42,14 +39,13 @@ impl<'a> Publisher<'a> {
     pub(super) fn new(
         store: &'a dyn Store,
         leadership: &'a Leadership,
-        endpoints: &'a [Arc<EndpointConfig>],
         outbox: &'a Outbox,
-        states: Vec<PollState>,
+        endpoints: Vec<(EndpointName, PollState)>,
         history: u64,
     ) -> Self {
         let sequence = leadership.claim().sequence;
         let next_beat = Instant::now();
-        Self { store, leadership, endpoints, outbox, states, sequence, history, next_beat }
+        Self { store, leadership, outbox, endpoints, sequence, history, next_beat }
     }
 
     /// Publishes until the outbox is closed and empty. The last batch always carries a beat, so
@@ -79,12 +75,20 @@ impl<'a> Publisher<'a> {
 
     /// Makes a batch of what is pending, with a beat if one is due.
     fn compose(&mut self, closing: bool) -> Batch {
+        let Taken { revisions, changes, gone } = self.outbox.take();
+        revisions.into_iter().for_each(|revision| self.apply(revision));
         let mut batch = Batch { after: self.sequence, history: self.history, ..Batch::default() };
-        for (endpoint, change) in self.outbox.take_changes() {
-            let name = self.endpoints[endpoint].name.clone();
-            batch.checked.push((name, change.fetched_at));
-            let version = Version::new(self.leadership.term(), batch.last() + 1);
-            batch.items.push(self.item(endpoint, version, change));
+        let term = self.leadership.term();
+        for (endpoint, change) in changes {
+            let version = Version::new(term, batch.last() + 1);
+            if let Some((name, state)) = self.endpoints.get_mut(endpoint) {
+                batch.checked.push((name.clone(), change.fetched_at));
+                batch.items.push(item(name, state, version, change));
+            }
+        }
+        for endpoint in gone {
+            let version = Version::new(term, batch.last() + 1);
+            batch.gone.push(Gone { endpoint, version });
         }
         let now = Instant::now();
         if closing || now >= self.next_beat {
@@ -94,41 +98,39 @@ impl<'a> Publisher<'a> {
         batch
     }
 
-    fn item(&mut self, endpoint: usize, version: Version, change: Change) -> BatchItem {
-        let Change { fetched_at, content_type, body, hash, validators, breaker } = change;
-        let state = PollState {
-            version,
-            hash,
-            etag: validators.etag,
-            last_modified: validators.last_modified,
-            failures: breaker.failures(),
-            retry_at: breaker.retry_at(),
-        };
-        self.states[endpoint].clone_from(&state);
-        let name = self.endpoints[endpoint].name.clone();
-        BatchItem {
-            publication: Publication::new(name, version, fetched_at, content_type, body),
-            state,
+    fn apply(&mut self, revision: Revision) {
+        match revision {
+            Revision::Added(name, state) => self.endpoints.push((name, state)),
+            Revision::Redirected(endpoint, request) => {
+                if let Some((_, state)) = self.endpoints.get_mut(endpoint) {
+                    state.request = request;
+                }
+            }
+            Revision::History(kept) => self.history = kept,
         }
     }
 
     fn add_beat(&mut self, batch: &mut Batch) {
         let (unchanged, amendments) = self.outbox.take_checks();
         for (endpoint, Amendment { validators, breaker }) in amendments {
-            let state = &mut self.states[endpoint];
+            let Some((name, state)) = self.endpoints.get_mut(endpoint) else { continue };
             if let Some(Validators { etag, last_modified }) = validators {
                 (state.etag, state.last_modified) = (etag, last_modified);
             }
             if let Some(breaker) = breaker {
                 (state.failures, state.retry_at) = (breaker.failures(), breaker.retry_at());
             }
-            batch.states.push((self.endpoints[endpoint].name.clone(), state.clone()));
+            batch.states.push((name.clone(), state.clone()));
         }
-        let name = |endpoint: &usize| self.endpoints[*endpoint].name.clone();
-        let checked = unchanged.keys().map(name).collect();
+        let checks = unchanged.iter().filter_map(|(endpoint, at)| {
+            let (name, _) = self.endpoints.get(*endpoint)?;
+            Some((name.clone(), *at))
+        });
+        let checks: Vec<_> = checks.collect();
+        let checked = checks.iter().map(|(name, _)| name.clone()).collect();
         let last = Version::new(self.leadership.term(), batch.last());
         batch.beat = Some(self.dated(Beat { last, checked }));
-        batch.checked.extend(unchanged.iter().map(|(endpoint, at)| (name(endpoint), *at)));
+        batch.checked.extend(checks);
     }
 
     /// Lets a batch take effect, however often it must be sent. If the store refuses it, the
@@ -179,7 +181,7 @@ impl<'a> Publisher<'a> {
     async fn recorded(&self, batch: &Batch) -> bool {
         let record = self.store.observe().await.ok().and_then(|observation| observation.record);
         record.is_some_and(|Record { term, lease, sequence, .. }| {
-            !batch.items.is_empty() && self.went_in(batch, &Standing { term, lease, sequence })
+            batch.has_versions() && self.went_in(batch, &Standing { term, lease, sequence })
         })
     }
 
@@ -207,9 +209,27 @@ impl<'a> Publisher<'a> {
     }
 }
 
+/// The publication of a change, and the state of its endpoint from then on.
+fn item(name: &EndpointName, state: &mut PollState, version: Version, change: Change) -> BatchItem {
+    let Change { fetched_at, content_type, body, hash, validators, breaker } = change;
+    *state = PollState {
+        version,
+        hash,
+        request: std::mem::take(&mut state.request),
+        etag: validators.etag,
+        last_modified: validators.last_modified,
+        failures: breaker.failures(),
+        retry_at: breaker.retry_at(),
+    };
+    BatchItem {
+        publication: Publication::new(name.clone(), version, fetched_at, content_type, body),
+        state: state.clone(),
+    }
+}
+
 /// Counts publications by outcome. A refused beat counts as one, so that it shows.
 fn count(outcome: &'static str, batch: &Batch) {
-    let publications = batch.items.len() as u64;
+    let publications = batch.last() - batch.after;
     let count = if outcome == "accepted" { publications } else { publications.max(1) };
     counter!("pollux_publications_total", "outcome" => outcome).increment(count);
 }

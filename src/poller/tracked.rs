@@ -1,22 +1,31 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, Label, counter, gauge, histogram};
+use tokio::task::AbortHandle;
 
 use super::breaker::Breaker;
 use super::failure::{PollFailure, PollFailureKind};
 use super::fetch::Validators;
+use super::plan::{Planned, asks_alike};
 use super::schedule::Schedule;
 use crate::config::EndpointConfig;
+use crate::store::PollState;
 use crate::telemetry::EndpointLabels;
 
 /// What a leader knows of one endpoint.
 pub(super) struct Tracked {
     pub(super) config: Arc<EndpointConfig>,
     pub(super) schedule: Schedule,
+    /// What tells its request from others'.
+    pub(super) request: Arc<str>,
     /// The hash of the published snapshot; empty when it is to be published whatever it is.
     pub(super) hash: String,
     pub(super) validators: Validators,
-    pub(super) in_flight: bool,
+    /// The poll under way.
+    pub(super) in_flight: Option<AbortHandle>,
+    /// It is no longer polled.
+    pub(super) retired: bool,
     pub(super) breaker: Breaker,
     /// Whether the breaker is shown as open.
     pub(super) shown: ShownBreaker,
@@ -26,6 +35,63 @@ pub(super) struct Tracked {
 }
 
 impl Tracked {
+    /// An endpoint as it was left: `base` is the first term of the store's present history.
+    pub(super) fn resume(planned: &Planned, state: &PollState, base: u64, now: u64) -> Self {
+        let Planned { config, schedule, request, metrics } = planned.clone();
+        let breaker = Breaker::resume(state.failures, state.retry_at, schedule, now);
+        let (mut hash, mut validators) = (state.hash.clone(), Validators::default());
+        // An older snapshot may have come back with a rolled-back store: readers may hold
+        // a newer one, so it is published again under a version above theirs.
+        if state.version.term < base {
+            hash.clear();
+        } else if state.request.is_empty() || *state.request == *request {
+            validators.etag.clone_from(&state.etag);
+            validators.last_modified.clone_from(&state.last_modified);
+        }
+        Self {
+            config,
+            schedule,
+            request,
+            hash,
+            validators,
+            in_flight: None,
+            retired: false,
+            breaker,
+            shown: ShownBreaker::new(metrics.breaker_open.clone(), breaker.is_open()),
+            failing: None,
+            metrics,
+        }
+    }
+
+    /// Goes on as planned now. Where that asks for something else, nothing of before counts any more.
+    /// Returns whether it still asks alike.
+    pub(super) fn replan(&mut self, planned: &Planned, now: u64) -> bool {
+        let asks_alike = asks_alike(&planned.config, &self.config);
+        let Planned { config, schedule, request, metrics } = planned.clone();
+        if !Arc::ptr_eq(&metrics, &self.metrics) {
+            self.shown = ShownBreaker::new(metrics.breaker_open.clone(), self.breaker.is_open());
+        }
+        (self.config, self.schedule) = (config, schedule);
+        (self.request, self.metrics) = (request, metrics);
+        if !asks_alike {
+            self.hash.clear();
+            self.validators = Validators::default();
+            self.breaker = Breaker::default();
+            self.failing = None;
+            self.shown.set(false);
+        } else {
+            let (failures, retry_at) = (self.breaker.failures(), self.breaker.retry_at());
+            self.breaker = Breaker::resume(failures, retry_at, self.schedule, now);
+        }
+        asks_alike
+    }
+
+    /// Ends: it is no longer polled.
+    pub(super) fn retire(&mut self) {
+        self.retired = true;
+        self.shown.set(false);
+    }
+
     /// When the endpoint is polled if a slot comes at `due`.
     pub(super) fn not_before_retry(&self, due: u64) -> u64 {
         self.breaker.retry_at().map_or(due, |retry_at| retry_at.max(due))
@@ -117,10 +183,6 @@ impl PollMetrics {
         let polls = |outcome: &'static str| {
             counter!("pollux_polls_total", vec![label.clone(), Label::new("outcome", outcome)])
         };
-        if labels == EndpointLabels::Endpoint {
-            gauge!("pollux_endpoint_interval_seconds", vec![label.clone()])
-                .set(endpoint.every.as_secs_f64());
-        }
         // Endpoints that share the label share the series.
         let breaker_open = gauge!("pollux_breaker_open", vec![label.clone()]);
         breaker_open.set(0.0);
@@ -134,6 +196,17 @@ impl PollMetrics {
             seconds: histogram!("pollux_poll_seconds", vec![label.clone()]),
             label,
         }
+    }
+
+    /// The label of all its series.
+    pub(super) fn label(&self) -> &Label {
+        &self.label
+    }
+
+    /// Tells how often the endpoint is polled, which has the label for itself.
+    pub(super) fn interval(&self, every: Duration) {
+        gauge!("pollux_endpoint_interval_seconds", vec![self.label.clone()])
+            .set(every.as_secs_f64());
     }
 
     pub(super) fn failure(&self, kind: PollFailureKind) {

@@ -16,7 +16,7 @@ use crate::election::tests::faulty::Faulty;
 use crate::election::{Duties, Elector, Identity, Leadership};
 use crate::hub::Hub;
 use crate::model::ClusterName;
-use crate::poller::Poller;
+use crate::poller::{Plan, Poller};
 use crate::store::EmbeddedStore;
 
 /// The longest that a host is without its process after a crash, in ms.
@@ -90,7 +90,8 @@ pub(super) fn replica(
     Host::new(lives, server, ground, rng.fork(), move |host, shutdown| {
         let poll = Poll::new(number, Arc::clone(&backend), Arc::clone(&watched), rng.fork());
         let cluster = ClusterName::new("simulated").unwrap();
-        let poller = Poller::new(host.store.clone(), poll, cluster, &endpoints(), 0);
+        let plan = Plan::new(poll, &cluster, &endpoints(), 0);
+        let poller = Poller::new(host.store.clone(), plan.fixed());
         let duties = Watched {
             replica: number,
             control: Arc::clone(&host.control),

@@ -272,6 +272,9 @@ pub struct PollState {
     pub version: Version,
     /// The hash of the snapshot's body and content type.
     pub hash: String,
+    /// What tells the request that was answered with it from others; empty where that is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub request: String,
     /// The validator for `If-None-Match`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,

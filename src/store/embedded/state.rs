@@ -8,8 +8,9 @@ use uuid::Uuid;
 
 use crate::model::{Announcement, EndpointName, Publication, Record};
 use crate::store::{
-    Batch, Cause, Claim, ClaimRequest, FailureKind, GONE_EXPIRY, LeaseValue, Observation, PRESENCE_EXPIRY,
-    PollState, Presence, Published, Pulse, Reading, Standing, StoreError, TIMELINE, TimelineEntry,
+    Batch, Cause, Claim, ClaimRequest, FailureKind, GONE_EXPIRY, LeaseValue, Observation,
+    PRESENCE_EXPIRY, PollState, Presence, Published, Pulse, Reading, Standing, StoreError,
+    TIMELINE, TimelineEntry,
 };
 
 /// How many messages a subscriber may lag behind before its subscription ends.
@@ -322,7 +323,8 @@ impl State {
 
     pub(super) fn read(&self, endpoints: &[EndpointName]) -> Reading {
         let now = self.clock.now();
-        let is_kept = |stored: &Stored| stored.kept_until.is_none_or(|until| until > Instant::now());
+        let is_kept =
+            |stored: &Stored| stored.kept_until.is_none_or(|until| until > Instant::now());
         let stored = || {
             let found = endpoints.iter().filter_map(|name| self.endpoints.get_key_value(name));
             found.filter(|(_, stored)| is_kept(stored))

@@ -24,7 +24,9 @@ async fn known(store: &dyn Store) -> Vec<String> {
     known
 }
 
-async fn an_endpoint_that_is_gone_is_told_of_in_order_and_counts_in_the_sequence(store: &dyn Store) {
+async fn an_endpoint_that_is_gone_is_told_of_in_order_and_counts_in_the_sequence(
+    store: &dyn Store,
+) {
     let claim = lead(store).await;
     publish(store, &claim, &batch(&claim, 0, &["b"])).await;
     let mut updates = updates(store).await;
