@@ -25,6 +25,7 @@ pub mod model;
 pub mod poller;
 mod preflight;
 mod presence;
+pub mod reload;
 #[cfg(test)]
 mod simulation;
 pub mod store;

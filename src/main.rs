@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use pollux::app::Role;
 use pollux::command::{self, Failure};
-use pollux::config::{Config, Environment, Secret};
+use pollux::config::{Config, ConfigSource, Environment, Secret};
 use url::Url;
 
 /// Polls HTTP endpoints once, for everybody, through replicas that outlive their leader.
@@ -93,6 +93,10 @@ struct ConfigFile {
 }
 
 impl ConfigFile {
+    fn source(self) -> ConfigSource {
+        ConfigSource::new(self.path, Environment::of_process())
+    }
+
     fn load(&self) -> Result<Config, Failure> {
         Ok(Config::load(&self.path, &Environment::of_process())?)
     }
@@ -119,7 +123,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Run { config, role } => command::run::run(config.load()?, role),
+        Command::Run { config, role } => command::run::run(config.source(), role),
         Command::Demo { port } => command::demo::run(port),
         Command::Check { config } => command::print(&command::check::report(&config.load()?)),
         Command::Preflight { config, role } => {

@@ -1,12 +1,29 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
+use uuid::Uuid;
+
 /// Environment variables: those of the process, or a test's.
 ///
 /// It has no `Debug`, since variables often hold secrets.
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<OsString, OsString>,
+    /// What tells a replica without a name from others on its host, however often its configuration is
+    /// read.
+    suffix: Suffix,
+}
+
+/// Eight random hex digits.
+#[derive(Clone)]
+struct Suffix(String);
+
+impl Default for Suffix {
+    fn default() -> Self {
+        let mut text = Uuid::new_v4().simple().to_string();
+        text.truncate(8);
+        Self(text)
+    }
 }
 
 impl Environment {
@@ -18,6 +35,11 @@ impl Environment {
     /// The value of a variable.
     pub(super) fn get(&self, name: &str) -> Option<&OsStr> {
         self.variables.get(OsStr::new(name)).map(OsString::as_os_str)
+    }
+
+    /// What ends the name of a replica that is given none.
+    pub(super) fn suffix(&self) -> &str {
+        &self.suffix.0
     }
 
     /// All variables, by name.
@@ -33,6 +55,7 @@ impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment 
                 .into_iter()
                 .map(|(name, value)| (name.into(), value.into()))
                 .collect(),
+            suffix: Suffix::default(),
         }
     }
 }

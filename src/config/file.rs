@@ -5,7 +5,7 @@ use std::path::Path;
 use super::errors::{ConfigError, Position};
 
 /// The largest configuration file, in bytes: room for some 40,000 endpoints.
-const LARGEST: u64 = 4 * 1024 * 1024;
+pub(super) const LARGEST: u64 = 4 * 1024 * 1024;
 
 /// Reads a configuration file as text, or says why it cannot be one.
 pub(super) fn read(path: &Path) -> Result<String, ConfigError> {

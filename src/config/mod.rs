@@ -13,6 +13,7 @@ mod reader;
 mod redis;
 mod secrets;
 mod settings;
+mod source;
 mod tls;
 mod types;
 mod values;
@@ -22,6 +23,7 @@ use std::path::Path;
 
 pub use environment::Environment;
 pub use errors::ConfigErrors;
+pub use source::{ConfigSource, Fingerprint};
 pub use tls::{TlsConfig, TlsFileError, TlsFiles, TlsIdentity};
 pub use types::{
     AdminConfig, Config, EndpointConfig, Expectation, GatewayConfig, LeaseConfig, RedisConfig,

@@ -6,7 +6,7 @@ use super::yaml::{Entry, Node, Value};
 
 /// How the variables that override settings begin. Kubernetes sets `POLLUX_SERVICE_HOST` and the
 /// like for a service called `pollux`; the second underscore tells them apart.
-const PREFIX: &str = "POLLUX__";
+pub(super) const PREFIX: &str = "POLLUX__";
 
 /// How many parts a setting's path may have: more than any has.
 const LONGEST: usize = 8;

@@ -168,6 +168,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// What ends the name of a replica that is given none.
+    pub(super) fn suffix(&self) -> &str {
+        self.environment.suffix()
+    }
+
     /// The items of a list.
     pub(super) fn list<'s>(
         &mut self,

@@ -4,7 +4,7 @@ use super::environment::Environment;
 use super::file::read_bounded;
 
 /// The largest file behind `${file:PATH}`, in bytes: certificates and tokens are far smaller.
-const LARGEST: u64 = 64 * 1024;
+pub(super) const LARGEST: u64 = 64 * 1024;
 
 /// A value with its secrets filled in.
 pub(super) struct Expanded {

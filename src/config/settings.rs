@@ -1,8 +1,6 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use uuid::Uuid;
-
 use super::errors::Position;
 use super::reader::{Reader, Section, Setting, Trail};
 use super::types::{AdminConfig, Config, GatewayConfig, LeaseConfig, Secret};
@@ -59,7 +57,7 @@ pub(super) fn read(tree: &Node, reader: &mut Reader<'_>) -> Option<Config> {
     let hostname = hostname();
     let replica = match section.get("replica") {
         Some(setting) => reader.value(&setting, "1 to 128 letters, digits or signs", replica),
-        None => Some(format!("{hostname}-{}", short_uuid())),
+        None => Some(format!("{hostname}-{}", reader.suffix())),
     };
     let redis = match section.get("redis") {
         Some(setting) => redis::read(&setting, reader).map(Some),
@@ -129,13 +127,6 @@ fn hostname() -> String {
         Some(name) if replica(name).is_some() => name.to_owned(),
         _ => "pollux".to_owned(),
     }
-}
-
-/// What tells two replicas on one host apart.
-fn short_uuid() -> String {
-    let mut text = Uuid::new_v4().simple().to_string();
-    text.truncate(8);
-    text
 }
 
 /// A replica's name stands in tables and logs: it must be visible and in one piece.

@@ -87,6 +87,13 @@ impl<D: Duties> Elector<D> {
         }
     }
 
+    /// Claims above `term` only: this replica has seen it before.
+    #[must_use]
+    pub fn having_seen(self, term: u64) -> Self {
+        self.observer.has_seen(term);
+        self
+    }
+
     /// What this replica sees, now and from now on.
     pub fn view(&self) -> watch::Receiver<View> {
         self.observer.subscribe()

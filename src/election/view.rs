@@ -28,6 +28,11 @@ impl View {
         self.held_until.is_some_and(|until| until > Instant::now())
     }
 
+    /// The term of the last claim it has seen.
+    pub fn term(&self) -> Option<u64> {
+        self.record.as_ref().map(|record| record.term)
+    }
+
     /// Sets the gauges that follow from it. Time passes, so they are set again when they are read.
     pub fn export(&self) {
         let remaining =
@@ -60,6 +65,11 @@ impl Observer {
 
     pub(super) fn seen(&self) -> u64 {
         self.seen.load(Ordering::Relaxed)
+    }
+
+    /// Takes over what was seen before: no change.
+    pub(super) fn has_seen(&self, term: u64) {
+        self.seen.fetch_max(term, Ordering::Relaxed);
     }
 
     /// Notes a term, wherever it was seen.

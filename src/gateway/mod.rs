@@ -5,6 +5,7 @@
 mod conditional;
 mod endpoints;
 mod query;
+mod room;
 mod stream;
 
 use std::sync::Arc;
@@ -12,10 +13,10 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::{StatusCode, Uri};
 use axum::routing::get;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use query::MOST_ENDPOINTS;
+pub use room::Room;
 
 use crate::http::{Problem, method_not_allowed};
 use crate::hub::{Hub, UnknownEndpoint};
@@ -25,19 +26,15 @@ use crate::hub::{Hub, UnknownEndpoint};
 pub struct GatewayState {
     hub: Arc<Hub>,
     /// Room for streams.
-    room: Arc<Semaphore>,
+    room: Room,
     /// Cancelled when the gateway leaves.
     leaving: CancellationToken,
 }
 
 impl GatewayState {
-    /// Serves from `hub` at most `max_streams` streams at once, until `leaving` ends them.
-    pub fn new(hub: Arc<Hub>, max_streams: usize, leaving: CancellationToken) -> Self {
-        Self {
-            hub,
-            room: Arc::new(Semaphore::new(max_streams.min(Semaphore::MAX_PERMITS))),
-            leaving,
-        }
+    /// Serves from `hub` as many streams as there is room for, until `leaving` ends them.
+    pub fn new(hub: Arc<Hub>, room: Room, leaving: CancellationToken) -> Self {
+        Self { hub, room, leaving }
     }
 }
 

@@ -9,13 +9,13 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::GatewayState;
 use super::endpoints::seconds;
 use super::query::StreamQuery;
+use super::room::Place;
 use crate::http::Problem;
 use crate::hub::{ClientGuard, Event, Hub, Subscriber};
 use crate::model::EndpointName;
@@ -44,7 +44,7 @@ pub(super) async fn open(
     let query = StreamQuery::parse(&query.unwrap_or_default(), &headers)?;
     let names = query.endpoints.iter().map(String::as_str);
     let subscriber = state.hub.subscribe(names, query.since)?;
-    let Ok(room) = state.room.clone().try_acquire_owned() else {
+    let Some(place) = state.room.enter() else {
         state.hub.counters().refused();
         let detail = "this gateway serves as many streams as it may: try again, or another gateway";
         return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).retry_after(RETRY_NO_ROOM));
@@ -55,7 +55,7 @@ pub(super) async fn open(
         subscriber,
         comment: Box::pin(sleep(COMMENT_EVERY)),
         leaving: state.leaving,
-        _room: room,
+        _place: place,
     };
     Ok((sse_headers(), connection.into_body()).into_response())
 }
@@ -77,7 +77,7 @@ struct Connection {
     comment: Pin<Box<Sleep>>,
     leaving: CancellationToken,
     client: ClientGuard,
-    _room: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Connection {

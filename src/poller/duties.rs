@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::catch_up::{Overdue, catch_up};
 use super::failure::PollFailure;
 use super::fetch::{Fetched, Fetcher, Validators};
+use super::journal::Journal;
 use super::outbox::Outbox;
 use super::plan::{Plan, Planned};
 use super::polling::{PollTime, Polling};
@@ -45,12 +46,19 @@ impl Fetch for Fetcher {
 pub struct Poller<F = Fetcher> {
     store: Arc<dyn Store>,
     plans: watch::Receiver<Arc<Plan<F>>>,
+    journal: Arc<Journal>,
 }
 
 impl<F: Fetch> Poller<F> {
     /// Prepares to poll what the newest of `plans` says.
     pub fn new(store: Arc<dyn Store>, plans: watch::Receiver<Arc<Plan<F>>>) -> Self {
-        Self { store, plans }
+        Self { store, plans, journal: Arc::default() }
+    }
+
+    /// Records polls where others look.
+    #[must_use]
+    pub fn recording(self, journal: Arc<Journal>) -> Self {
+        Self { journal, ..self }
     }
 }
 
@@ -75,8 +83,11 @@ impl<F: Fetch> Duties for Poller<F> {
         let (replans, replanned) = mpsc::channel(1);
         let fetcher = Arc::clone(&plan.fetcher);
         let history = plan.history;
-        let polling =
-            Polling::new(leadership, fetcher, &outbox, endpoints, replanned, agenda, time).run();
+        let journal = Journal::record(&self.journal);
+        let polling = Polling::new(
+            leadership, fetcher, &outbox, endpoints, replanned, agenda, time, journal,
+        )
+        .run();
         let publisher = Publisher::new(&*self.store, leadership, &outbox, states, history).run();
         let replanning = replanning::follow(&*self.store, plan, plans, replans);
         let tidying = replanning::take_leave_of_strangers(&*self.store, &self.plans, &outbox);

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use super::duties::{Fetch, first_polls, take_up};
 use super::failure::PollFailure;
 use super::fetch::Fetched;
+use super::journal::{Outcome, Recording};
 use super::outbox::{Change, Outbox, Revision};
 use super::plan::Planned;
 use super::replanning::{Left, Replan};
@@ -36,6 +37,7 @@ pub(super) struct Polling<'a, F> {
     polls: JoinSet<Poll>,
     /// Which endpoint a task polls.
     running: HashMap<Id, usize>,
+    journal: Recording,
 }
 
 /// A poll that has ended.
@@ -73,7 +75,7 @@ impl PollTime {
 }
 
 impl<'a, F: Fetch> Polling<'a, F> {
-    /// Prepares to poll each of `endpoints` first when `agenda` says.
+    /// Prepares to poll each of `endpoints` first when `agenda` says, and to record that.
     pub(super) fn new(
         leadership: &'a Leadership,
         fetcher: Arc<F>,
@@ -82,10 +84,15 @@ impl<'a, F: Fetch> Polling<'a, F> {
         revisions: mpsc::Receiver<Replan<F>>,
         agenda: impl IntoIterator<Item = (usize, u64)>,
         time: PollTime,
+        journal: Recording,
     ) -> Self {
-        let agenda = agenda.into_iter().map(|(endpoint, due)| Reverse((due, endpoint))).collect();
+        let note = |(endpoint, due): (usize, u64)| {
+            journal.due(endpoint, &endpoints[endpoint].config.name, due);
+            Reverse((due, endpoint))
+        };
+        let agenda = agenda.into_iter().map(note).collect();
         let (polls, running) = (JoinSet::new(), HashMap::new());
-        Self { leadership, fetcher, outbox, endpoints, revisions, agenda, time, polls, running }
+        Self { leadership, fetcher, outbox, endpoints, revisions, agenda, time, polls, running, journal }
     }
 
     /// Polls until the leadership winds down. Polls that have no answer by then are cancelled;
@@ -127,11 +134,15 @@ impl<'a, F: Fetch> Polling<'a, F> {
                 continue;
             }
             // Never the same slot again, should the timer have been early.
-            self.agenda.push(Reverse((tracked.schedule.next_after(now.max(due)), endpoint)));
+            let next = tracked.schedule.next_after(now.max(due));
+            self.agenda.push(Reverse((next, endpoint)));
+            self.journal.due(endpoint, &tracked.config.name, next);
             if tracked.in_flight.is_some() {
                 tracked.metrics.skipped.increment(1);
+                self.journal.skipped(&tracked.config.name, due);
                 continue;
             }
+            self.journal.sent();
             let late = Duration::from_millis(now - due);
             histogram!("pollux_schedule_lag_seconds").record(late);
             let (config, validators) = (Arc::clone(&tracked.config), tracked.validators.clone());
@@ -205,6 +216,7 @@ impl<'a, F: Fetch> Polling<'a, F> {
         if let Some(tracked) = self.endpoints.get_mut(place) {
             tracked.retire();
             self.outbox.retire(place, tracked.config.name.clone());
+            self.journal.forget(&tracked.config.name);
         }
     }
 
@@ -226,7 +238,10 @@ impl<'a, F: Fetch> Polling<'a, F> {
         let others =
             self.agenda.iter().map(|Reverse((at, place))| (*at, endpoints[*place].schedule));
         let first = first_polls(now, endpoints, due, others.collect());
-        self.agenda.extend(first.into_iter().map(|(place, at)| Reverse((at, place))));
+        for (place, at) in first {
+            self.journal.due(place, &self.endpoints[place].config.name, at);
+            self.agenda.push(Reverse((at, place)));
+        }
     }
 
     /// Judges a poll that has ended. One that was cancelled leaves nothing to judge.
@@ -244,13 +259,14 @@ impl<'a, F: Fetch> Polling<'a, F> {
             }
         };
         tracked.metrics.seconds.record(ended - started);
-        match result {
+        let at = self.leadership.store_time(ended);
+        let outcome = match result {
             Ok(fetched) => {
                 if tracked.recovered() {
                     self.outbox.breaker(endpoint, tracked.breaker);
                 }
                 let slot = tracked.schedule.last_at_or_before(self.time.at(started));
-                self.accept(endpoint, fetched, stamp(self.leadership.store_time(ended), slot));
+                self.accept(endpoint, fetched, stamp(at, slot))
             }
             Err(failure) => {
                 tracked.failed(&failure, self.time.at(ended));
@@ -259,23 +275,28 @@ impl<'a, F: Fetch> Polling<'a, F> {
                     false => tracked.breaker,
                 };
                 self.outbox.breaker(endpoint, left);
+                Outcome::Failed(failure.kind)
             }
-        }
+        };
+        let Tracked { config, breaker, .. } = &self.endpoints[endpoint];
+        self.journal.polled(&config.name, outcome, at, ended - started, *breaker);
     }
 
-    /// Hands a good answer to the outbox, as a change or as a check at `at`.
-    fn accept(&mut self, endpoint: usize, fetched: Fetched, at: u64) {
+    /// Hands a good answer to the outbox, as a change or as a check at `at`; which of them.
+    fn accept(&mut self, endpoint: usize, fetched: Fetched, at: u64) -> Outcome {
         let tracked = &mut self.endpoints[endpoint];
         match fetched {
             Fetched::NotModified => {
                 tracked.metrics.not_modified.increment(1);
                 self.outbox.unchanged(endpoint, at, None);
+                Outcome::NotModified
             }
             Fetched::Body { validators, hash, .. } if hash == tracked.hash => {
                 tracked.metrics.unchanged.increment(1);
                 let news = (validators != tracked.validators).then(|| validators.clone());
                 tracked.validators = validators;
                 self.outbox.unchanged(endpoint, at, news);
+                Outcome::Unchanged
             }
             Fetched::Body { content_type, body, validators, hash } => {
                 tracked.metrics.changed.increment(1);
@@ -285,6 +306,7 @@ impl<'a, F: Fetch> Polling<'a, F> {
                 let change =
                     Change { fetched_at: at, content_type, body, hash, validators, breaker };
                 self.outbox.changed(endpoint, change);
+                Outcome::Changed
             }
         }
     }

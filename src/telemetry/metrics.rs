@@ -65,6 +65,9 @@ fn start_at_zero() {
         counter!("pollux_redis_failures_total", "kind" => kind.as_str()).absolute(0);
     }
     counter!("pollux_redis_failures_total", "kind" => "contention").absolute(0);
+    for result in ["applied", "unchanged", "refused"] {
+        counter!("pollux_config_reloads_total", "result" => result).absolute(0);
+    }
 }
 
 fn describe() {
@@ -102,6 +105,14 @@ fn describe() {
     describe_gauge!(
         "pollux_redis_shortcoming",
         "1 if Redis lacks something, by kind; pollux preflight says more"
+    );
+    describe_counter!(
+        "pollux_config_reloads_total",
+        "Configurations read while running, by result"
+    );
+    describe_gauge!(
+        "pollux_config_refused",
+        "1 while the configuration in place was refused and the one before is in force"
     );
     describe_counter!("pollux_redis_commands_total", "Requests to Redis, by purpose");
     describe_counter!("pollux_polls_total", "Polls, by outcome");

@@ -1,5 +1,5 @@
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub struct Replica {
     pub admin: String,
     pub process: Process,
     log: PathBuf,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Replica {
@@ -61,8 +61,30 @@ impl Replica {
             admin: address("admin"),
             process,
             log,
-            _directory: directory,
+            directory,
         }
+    }
+
+    /// Puts another configuration in place of its file, in one step.
+    pub fn reconfigure(&self, configuration: &str) {
+        let (new, file) = (self.directory.path().join("new"), self.directory.path().join("pollux.yaml"));
+        fs::write(&new, configuration).expect("a configuration");
+        fs::rename(new, file).expect("a configuration in place");
+    }
+
+    /// The directory of its configuration file.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Waits until it has taken a configuration on.
+    pub async fn reloaded(&self, result: &str, times: u32) {
+        let label = format!("result=\"{result}\"");
+        eventually(Duration::from_secs(30), "a configuration is read again", || async {
+            let count = self.metric("pollux_config_reloads_total", &label).await;
+            (count >= f64::from(times)).then_some(())
+        })
+        .await;
     }
 
     pub fn signal(&self, signal: Signal) {

@@ -3,7 +3,7 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use pollux::config::{EndpointConfig, Expectation};
-use pollux::gateway::{GatewayState, router};
+use pollux::gateway::{GatewayState, Room, router};
 use pollux::http::serve;
 use pollux::hub::Hub;
 use pollux::model::{Beat, Body, EndpointName, Publication, Version};
@@ -68,7 +68,7 @@ impl Setup {
         let (following, followed) = (Arc::clone(&hub), Arc::new(store.clone()));
         let token = shutdown.clone();
         tokio::spawn(async move { following.follow(followed, token).await });
-        let state = GatewayState::new(Arc::clone(&hub), self.max_streams, shutdown.clone());
+        let state = GatewayState::new(Arc::clone(&hub), Room::new(self.max_streams), shutdown.clone());
         let serving = tokio::spawn(serve(listener, router(state), self.drain, shutdown.clone()));
         let running = Running { address, hub, shutdown, serving, store, claim, sequence: 0 };
         running.until(|hub| hub.ready()).await;
