@@ -88,7 +88,6 @@ impl Reloads {
             return;
         }
     }
-
 }
 
 /// Logs and counts what became of a configuration: which settings differed, or why it was not applied.

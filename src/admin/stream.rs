@@ -16,8 +16,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::{AdminSource, AdminState};
 use super::report::{self, Polls};
+use super::{AdminSource, AdminState};
 use crate::election::View;
 use crate::http::Problem;
 

@@ -72,7 +72,8 @@ pub(super) struct PollingParts {
 impl Running {
     /// Starts all parts.
     pub(super) fn start(app: App, shutdown: &CancellationToken) -> Result<Self, AppError> {
-        let App { config, role, store, clock, recorder, hub, gateway, admin, more_routes, .. } = app;
+        let App { config, role, store, clock, recorder, hub, gateway, admin, more_routes, .. } =
+            app;
         let config = Arc::new(config);
         let polling = role.polls().then(|| PollingParts::new(&config)).transpose()?;
         let drained = CancellationToken::new();
@@ -163,8 +164,7 @@ impl Running {
             let identity =
                 Identity { replica: self.config.replica.clone(), address: self.address() };
             let (store, lease) = (Arc::clone(&self.store), self.config.lease);
-            let elector =
-                Elector::new(store, self.clock, lease, identity, poller, token.clone());
+            let elector = Elector::new(store, self.clock, lease, identity, poller, token.clone());
             let elector = elector.having_seen(seen);
             self.election = Some(elector.view());
             self.member.spawn(elector.run());

@@ -84,10 +84,9 @@ impl<F: Fetch> Duties for Poller<F> {
         let fetcher = Arc::clone(&plan.fetcher);
         let history = plan.history;
         let journal = Journal::record(&self.journal);
-        let polling = Polling::new(
-            leadership, fetcher, &outbox, endpoints, replanned, agenda, time, journal,
-        )
-        .run();
+        let polling =
+            Polling::new(leadership, fetcher, &outbox, endpoints, replanned, agenda, time, journal)
+                .run();
         let publisher = Publisher::new(&*self.store, leadership, &outbox, states, history).run();
         let replanning = replanning::follow(&*self.store, plan, plans, replans);
         let tidying = replanning::take_leave_of_strangers(&*self.store, &self.plans, &outbox);

@@ -92,7 +92,18 @@ impl<'a, F: Fetch> Polling<'a, F> {
         };
         let agenda = agenda.into_iter().map(note).collect();
         let (polls, running) = (JoinSet::new(), HashMap::new());
-        Self { leadership, fetcher, outbox, endpoints, revisions, agenda, time, polls, running, journal }
+        Self {
+            leadership,
+            fetcher,
+            outbox,
+            endpoints,
+            revisions,
+            agenda,
+            time,
+            polls,
+            running,
+            journal,
+        }
     }
 
     /// Polls until the leadership winds down. Polls that have no answer by then are cancelled;

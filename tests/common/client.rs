@@ -27,7 +27,7 @@ pub struct Seen {
     pub versions: Vec<Version>,
     /// The newest body of each endpoint.
     pub bodies: BTreeMap<String, Value>,
-    /// The `stale` and `fresh` events: kind and endpoint.
+    /// The `stale`, `fresh` and `gone` events: kind and endpoint.
     pub freshness: Vec<(String, String)>,
     /// How often it connected.
     pub connections: usize,
@@ -95,7 +95,8 @@ fn note(event: &str, seen: &mut Seen, last_id: &mut Option<String>) {
     let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name));
     let Some(data) = field("data: ") else { return };
     let data: Value = serde_json::from_str(data).expect("every event's data is JSON");
-    let endpoint = data["endpoint"].as_str().unwrap_or_default().to_owned();
+    let endpoint =
+        data["endpoint"].as_str().or(data["gone"].as_str()).unwrap_or_default().to_owned();
     match field("event: ") {
         Some("snapshot") => {
             let id = field("id: ").expect("a snapshot has an id");

@@ -67,7 +67,8 @@ impl Replica {
 
     /// Puts another configuration in place of its file, in one step.
     pub fn reconfigure(&self, configuration: &str) {
-        let (new, file) = (self.directory.path().join("new"), self.directory.path().join("pollux.yaml"));
+        let (new, file) =
+            (self.directory.path().join("new"), self.directory.path().join("pollux.yaml"));
         fs::write(&new, configuration).expect("a configuration");
         fs::rename(new, file).expect("a configuration in place");
     }

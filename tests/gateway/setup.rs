@@ -68,7 +68,8 @@ impl Setup {
         let (following, followed) = (Arc::clone(&hub), Arc::new(store.clone()));
         let token = shutdown.clone();
         tokio::spawn(async move { following.follow(followed, token).await });
-        let state = GatewayState::new(Arc::clone(&hub), Room::new(self.max_streams), shutdown.clone());
+        let state =
+            GatewayState::new(Arc::clone(&hub), Room::new(self.max_streams), shutdown.clone());
         let serving = tokio::spawn(serve(listener, router(state), self.drain, shutdown.clone()));
         let running = Running { address, hub, shutdown, serving, store, claim, sequence: 0 };
         running.until(|hub| hub.ready()).await;
