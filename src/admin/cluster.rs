@@ -32,6 +32,9 @@ pub struct ClusterReport {
     pub served: ServedReport,
     /// The latest changes of leadership, the newest first.
     pub timeline: Vec<TimelineEntry>,
+    /// How many publications the history keeps; 0: there is none.
+    #[serde(default)]
+    pub history: u64,
     /// Whose polls are shown with the endpoints.
     #[serde(default)]
     pub polls: PollsSource,

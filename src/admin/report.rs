@@ -46,6 +46,7 @@ pub(super) async fn make(state: &AdminState, polls: Polls) -> ClusterReport {
         served: served(&replicas),
         replicas,
         timeline,
+        history: state.config.history,
         polls: source,
         endpoints: state.hub.as_deref().map(|hub| endpoints(hub, polled)),
     }
