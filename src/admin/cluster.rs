@@ -91,7 +91,8 @@ pub struct ServedReport {
 pub struct PollsSource {
     /// The leader that told them; null where none are shown.
     pub replica: Option<String>,
-    /// Why none are shown.
+    /// Why none are shown; null, too, in the report that comes at once with a change of leader, whom
+    /// nobody has asked yet.
     pub error: Option<String>,
 }
 

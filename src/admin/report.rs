@@ -83,7 +83,7 @@ async fn told(state: &AdminState, leader: Option<&LeaderReport>, polls: Polls) -
     }
     match polls {
         Polls::Ask => state.leader_polls.ask(leader).await,
-        Polls::DoNotAsk => Told::none("the leader has not been asked yet"),
+        Polls::DoNotAsk => Told::default(),
     }
 }
 

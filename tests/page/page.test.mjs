@@ -165,10 +165,57 @@ describe("a cluster of three", () => {
     await entry.filter({ hasText: "until it crashed" }).waitFor({ timeout: DEADLINE });
     assert.match(await entry.locator(".gap").textContent(), /^then .* without a leader$/);
     await shows(page, "#announcer", `${second} leads in term`);
+    await shows(page, ".replica", new RegExp(`^${first}.*Crashed`));
     await shows(page, "#fresh", "4 of 4");
     assert.equal(await page.evaluate(() => globalThis.never), "reloaded");
     assert.deepEqual(page.problems, []);
     await screenshot(page, "failover");
+    await page.context().close();
+  });
+
+  test("why a leadership ended is told for every cause", async () => {
+    const page = await open(chromium.browser, cluster.alive()[0].admin);
+    await shows(page, "#fresh", "4 of 4");
+    const told = await page.evaluate(async () => {
+      const { spells } = await import("/page/timeline.js");
+      const claimed = (at, replica, cause, gap) => ({ at, event: "claimed", replica, term: at, cause, gap });
+      const changes = [
+        claimed(100, "a", "first", 0),
+        { at: 200, event: "released", replica: "a", term: 100, cause: "", gap: 0 },
+        claimed(203, "b", "released", 0),
+        { at: 300, event: "reaped", replica: "b", term: 203, cause: "", gap: 0 },
+        claimed(310, "c", "crashed", 120),
+        claimed(900, "d", "expired", 90),
+        claimed(950, "d", "restarted", 0),
+      ];
+      return spells(changes.reverse()).map(({ replica, until, why, gap }) => [replica, until, why, gap]);
+    });
+    assert.deepEqual(told, [
+      ["d", null, null, null],
+      ["d", 950, "the store was restarted or replaced", 0],
+      ["c", 810, "its lease ended", 90],
+      ["b", 300, "it crashed", 120],
+      ["a", 200, "it handed over", 3],
+    ]);
+    await page.context().close();
+  });
+
+  test("differences are found line by line, whatever their size", async () => {
+    const page = await open(chromium.browser, cluster.alive()[0].admin);
+    await shows(page, "#fresh", "4 of 4");
+    const found = await page.evaluate(async () => {
+      const { compare, excerpt } = await import("/page/difference.js");
+      const lines = (count, at) => Array.from({ length: count }, (_, line) => (line === at ? "changed" : `${line}`));
+      const marks = (before, after) => compare(before, after).map(([mark]) => mark).join("");
+      return {
+        both: marks(["a", "b", "c", "d"], ["a", "x", "c", "y", "d"]),
+        same: marks(["a"], ["a"]),
+        empty: marks([], ["a"]),
+        large: compare(lines(9000, 1), [...lines(9000, 8000).reverse()]).length,
+        excerpt: excerpt(compare(lines(20, 5), lines(20, 99))).map(([mark]) => mark).join(""),
+      };
+    });
+    assert.deepEqual(found, { both: " −+ + ", same: " ", empty: "+", large: 18_000, excerpt: "…   −+   …" });
     await page.context().close();
   });
 

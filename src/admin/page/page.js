@@ -109,8 +109,14 @@ function replicaCard() {
   return parts;
 }
 
+// Since when a replica has been silent, in ms; each tells of itself every ten seconds.
+const SILENT = 15_000;
+
 function standing(replica) {
   if (report.leader?.replica === replica.replica) return ["good", "● Leading"];
+  const found = report.timeline.find(({ event, replica: dead }) => event === "reaped" && dead === replica.replica);
+  if (found && found.at > replica.seen_at) return ["bad", "✕ Crashed"];
+  if (report.now !== null && report.now - replica.seen_at > SILENT) return ["warn", "⚠ Silent"];
   return replica.role === "gateway" ? ["", "◇ Serves clients"] : ["", "○ Standing by"];
 }
 
@@ -119,9 +125,9 @@ const ROLES = { all: "polls and serves", poller: "polls", gateway: "serves" };
 function showReplica(replica) {
   const { card, name, badge, facts, address } = replicas.get(replica.replica);
   const leads = report.leader?.replica === replica.replica;
-  setClass(card, `card replica ${leads ? "leading" : ""}`);
-  setText(name, replica.replica + (replica.replica === report.replica ? " (this one)" : ""));
   const [kind, text] = standing(replica);
+  setClass(card, `card replica ${leads ? "leading" : ["bad", "warn"].includes(kind) ? "silent" : ""}`);
+  setText(name, replica.replica + (replica.replica === report.replica ? " (this one)" : ""));
   setClass(badge, `badge ${kind}`);
   setText(badge, text);
   const { hosts } = replica;
@@ -152,10 +158,10 @@ function showReplicas() {
 
 function tickReplicas() {
   for (const replica of report.replicas) {
-    const { card, heard } = replicas.get(replica.replica);
+    const { heard } = replicas.get(replica.replica);
     const ago = report.now === null ? null : Math.max((now() - replica.seen_at) / 1000, 0);
-    card.classList.toggle("silent", ago !== null && ago > 15);
-    const up = replica.started_at ? `, up for ${span(Math.max(now() - replica.started_at, 0) / 1000)}` : "";
+    const lives = !["bad", "warn"].includes(standing(replica)[0]);
+    const up = lives && replica.started_at ? `, up for ${span(Math.max(now() - replica.started_at, 0) / 1000)}` : "";
     setText(heard, ago === null ? "" : `heard of ${age(ago)} ago${up}`);
   }
 }
