@@ -32,6 +32,9 @@ pub struct ClusterReport {
     pub served: ServedReport,
     /// The latest changes of leadership, the newest first.
     pub timeline: Vec<TimelineEntry>,
+    /// How many publications the history keeps; 0: there is none.
+    #[serde(default)]
+    pub history: u64,
     /// Whose polls are shown with the endpoints.
     #[serde(default)]
     pub polls: PollsSource,
@@ -88,7 +91,8 @@ pub struct ServedReport {
 pub struct PollsSource {
     /// The leader that told them; null where none are shown.
     pub replica: Option<String>,
-    /// Why none are shown.
+    /// Why none are shown; null, too, in the report that comes at once with a change of leader, whom
+    /// nobody has asked yet.
     pub error: Option<String>,
 }
 

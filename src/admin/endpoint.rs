@@ -77,8 +77,11 @@ fn configured(
     name: Result<Path<String>, PathRejection>,
 ) -> Result<EndpointName, Problem> {
     let name = name.map(|Path(name)| name).unwrap_or_default();
-    let names = state.config.endpoints.iter().map(|endpoint| &endpoint.name);
-    names.clone().find(|known| known.as_str() == name).cloned().ok_or_else(|| {
+    let known = match &state.hub {
+        Some(hub) => hub.endpoint(&name).is_some(),
+        None => state.config.endpoints.iter().any(|endpoint| endpoint.name.as_str() == name),
+    };
+    EndpointName::new(&name).ok().filter(|_| known).ok_or_else(|| {
         let detail = "no endpoint of that name is configured here: see /v1/cluster";
         Problem::new(StatusCode::NOT_FOUND, detail)
     })

@@ -31,6 +31,7 @@ pub(super) struct PollsReport {
 }
 
 /// What the leader told, and who that was.
+#[derive(Default)]
 pub(super) struct Told {
     pub(super) source: PollsSource,
     pub(super) endpoints: Vec<PolledEndpoint>,

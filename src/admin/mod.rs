@@ -6,6 +6,7 @@ mod cluster;
 mod endpoint;
 mod guard;
 mod leader_polls;
+mod page;
 mod probes;
 mod report;
 mod step_down;
@@ -98,7 +99,7 @@ impl FromRef<AdminSource> for AdminState {
 
 /// The admin server's routes.
 pub(crate) fn router(source: AdminSource) -> Router {
-    let guarded = Router::new()
+    let guarded = page::routes()
         .route("/v1/cluster", get(cluster::show))
         .route("/v1/cluster/stream", get(stream::follow))
         .route("/v1/polls", get(leader_polls::show))

@@ -46,6 +46,7 @@ pub(super) async fn make(state: &AdminState, polls: Polls) -> ClusterReport {
         served: served(&replicas),
         replicas,
         timeline,
+        history: state.config.history,
         polls: source,
         endpoints: state.hub.as_deref().map(|hub| endpoints(hub, polled)),
     }
@@ -82,7 +83,7 @@ async fn told(state: &AdminState, leader: Option<&LeaderReport>, polls: Polls) -
     }
     match polls {
         Polls::Ask => state.leader_polls.ask(leader).await,
-        Polls::DoNotAsk => Told::none("the leader has not been asked yet"),
+        Polls::DoNotAsk => Told::default(),
     }
 }
 

@@ -140,6 +140,7 @@ mod tests {
             ],
             timeline: Vec::new(),
             served: ServedReport::default(),
+            history: 0,
             polls: PollsSource::default(),
             endpoints: None,
         };

@@ -23,7 +23,7 @@ const TOLD: usize = 300;
 /// kilobyte each; and the number of all polls since the start.
 #[derive(Debug, Default)]
 pub struct Journal {
-    logs: Mutex<HashMap<EndpointName, Log>>,
+    logs: Mutex<Logs>,
     polls: AtomicU64,
 }
 
@@ -67,6 +67,14 @@ pub(super) enum Outcome {
     Skipped,
 }
 
+/// What one leadership has recorded.
+#[derive(Debug, Default)]
+struct Logs {
+    /// The number of the recording.
+    recording: u64,
+    endpoints: HashMap<EndpointName, Log>,
+}
+
 /// What is kept of one endpoint.
 #[derive(Debug, Default)]
 struct Log {
@@ -97,7 +105,7 @@ impl Journal {
     /// nothing without one.
     pub fn endpoints(&self) -> Vec<PolledEndpoint> {
         let logs = self.logs.lock();
-        let mut order: Vec<_> = logs.iter().collect();
+        let mut order: Vec<_> = logs.endpoints.iter().collect();
         order.sort_unstable_by_key(|(_, log)| (Reverse(log.breaker.failures()), log.place));
         let told = |(number, (name, log)): (usize, &(&EndpointName, &Log))| {
             (log.place, log.report(name, number < TOLD))
@@ -108,15 +116,21 @@ impl Journal {
         endpoints.into_iter().map(|(_, endpoint)| endpoint).collect()
     }
 
-    /// Begins to record one leadership.
+    /// Begins to record one leadership, in place of any before it.
     pub(super) fn record(journal: &Arc<Self>) -> Recording {
-        Recording(Arc::clone(journal))
+        let mut logs = journal.logs.lock();
+        let number = logs.recording + 1;
+        *logs = Logs { recording: number, endpoints: HashMap::new() };
+        Recording { journal: Arc::clone(journal), number }
     }
 }
 
 /// Records polls until it is dropped, with the leadership that they were made in.
 #[derive(Debug)]
-pub(super) struct Recording(Arc<Journal>);
+pub(super) struct Recording {
+    journal: Arc<Journal>,
+    number: u64,
+}
 
 impl Recording {
     /// Notes when the endpoint at a place in the configuration is due next.
@@ -129,7 +143,7 @@ impl Recording {
 
     /// Counts a poll that is sent.
     pub(super) fn sent(&self) {
-        self.0.polls.fetch_add(1, Relaxed);
+        self.journal.polls.fetch_add(1, Relaxed);
     }
 
     /// Notes a poll that was due at `at`, in ms by the store's clock, while another was under way.
@@ -159,18 +173,24 @@ impl Recording {
     }
 
     fn change(&self, endpoint: &EndpointName, change: impl FnOnce(&mut Log)) {
-        let mut logs = self.0.logs.lock();
-        match logs.get_mut(endpoint) {
+        let mut logs = self.journal.logs.lock();
+        if logs.recording != self.number {
+            return;
+        }
+        match logs.endpoints.get_mut(endpoint) {
             Some(log) => change(log),
-            None => change(logs.entry(endpoint.clone()).or_default()),
+            None => change(logs.endpoints.entry(endpoint.clone()).or_default()),
         }
     }
 }
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        // Also gives the memory back.
-        *self.0.logs.lock() = HashMap::new();
+        let mut logs = self.journal.logs.lock();
+        if logs.recording == self.number {
+            // Also gives the memory back.
+            logs.endpoints = HashMap::new();
+        }
     }
 }
 
@@ -261,6 +281,19 @@ mod tests {
         assert_eq!((&*polls[1].outcome, polls[1].at, &polls[1].kind), ("skipped", 9, &None));
         drop(recording);
         assert_eq!((journal.endpoints().len(), journal.count()), (0, 1));
+    }
+
+    #[test]
+    fn what_is_left_of_a_leadership_that_ends_late_does_not_touch_the_next() {
+        let journal = Arc::new(Journal::default());
+        let before = Journal::record(&journal);
+        before.skipped(&name("a"), 1);
+        let present = Journal::record(&journal);
+        before.skipped(&name("a"), 2);
+        present.skipped(&name("b"), 3);
+        drop(before);
+        let names: Vec<_> = journal.endpoints().into_iter().map(|endpoint| endpoint.name).collect();
+        assert_eq!(names, [name("b")]);
     }
 
     #[test]

@@ -12,6 +12,8 @@ mod backend;
 #[path = "../common/mod.rs"]
 mod common;
 
+mod cluster;
+mod endpoints;
 mod leaving;
 mod logs;
 mod metrics;

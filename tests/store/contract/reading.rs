@@ -5,7 +5,6 @@ use pollux::store::{Batch, Store};
 use tokio::sync::watch;
 
 use crate::setup::{batch, lead, name, on_every_store, publish, read, request};
-
 on_every_store!(
     an_empty_store_reads_as_nothing,
     what_was_published_is_read,
@@ -15,6 +14,8 @@ on_every_store!(
     ages_count_from_the_last_good_check,
     what_the_last_leader_left_is_resumed,
     what_was_never_published_is_not_resumed,
+    the_history_has_the_newest_publications_of_an_endpoint,
+    without_a_history_nothing_is_found_in_it,
 );
 
 async fn an_empty_store_reads_as_nothing(store: &dyn Store) {
@@ -109,4 +110,25 @@ async fn what_was_never_published_is_not_resumed(store: &dyn Store) {
     let resumed = store.resume(&["unknown", "a"].map(name)).await.unwrap();
     assert_eq!(resumed.len(), 1);
     assert_eq!(resumed[0].endpoint, name("a"));
+}
+
+async fn the_history_has_the_newest_publications_of_an_endpoint(store: &dyn Store) {
+    let claim = lead(store).await;
+    // More of others than are read at once lie between those of `a`.
+    let mut names = vec!["a"; 2];
+    names.extend(["aa"; 40]);
+    names.push("a");
+    names.extend(["b"; 3]);
+    let sent = batch(&claim, 0, &names);
+    publish(store, &claim, &sent).await;
+    let found = store.history(&name("a"), 2).await.unwrap();
+    assert_eq!(found, [42, 1].map(|at| sent.items[at].publication.clone()));
+    assert_eq!(store.history(&name("a"), 9).await.unwrap().len(), 3);
+    assert!(store.history(&name("unknown"), 2).await.unwrap().is_empty());
+}
+
+async fn without_a_history_nothing_is_found_in_it(store: &dyn Store) {
+    let claim = lead(store).await;
+    publish(store, &claim, &Batch { history: 0, ..batch(&claim, 0, &["a"]) }).await;
+    assert!(store.history(&name("a"), 2).await.unwrap().is_empty());
 }
