@@ -48,6 +48,8 @@ enum Command {
         #[arg(long, value_name = "ROLE", default_value_t)]
         role: Role,
     },
+    /// Print the JSON Schema of configuration files, for editors and Helm
+    Schema,
     /// Show leader, term, replicas, and endpoints with their age
     Status {
         #[command(flatten)]
@@ -125,6 +127,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Preflight { config, role } => {
             command::print(&command::preflight::report(&config.load()?, role)?)
         }
+        Command::Schema => command::print(&command::schema::text()),
         Command::Status { replica, json } => {
             let (url, _) = replica.resolve()?;
             command::print(&command::status::fetch(&url, json)?)

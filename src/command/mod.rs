@@ -5,6 +5,7 @@ pub mod check;
 pub mod demo;
 pub mod preflight;
 pub mod run;
+pub mod schema;
 pub mod status;
 pub mod step_down;
 mod table;
