@@ -5,7 +5,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 
-use super::AdminState;
+use super::AdminSource;
 
 /// Nothing but what this server itself serves.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
@@ -13,7 +13,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       frame-ancestors 'none'";
 
 /// The page's parts. The program brings them along: nothing is loaded from elsewhere.
-pub(super) fn routes() -> Router<AdminState> {
+pub(super) fn routes() -> Router<AdminSource> {
     Router::new()
         .route("/", get(file("text/html", include_str!("page/page.html"))))
         .route("/page/page.css", get(file("text/css", include_str!("page/page.css"))))
@@ -26,7 +26,7 @@ pub(super) fn routes() -> Router<AdminState> {
         .route("/page/icon.svg", get(file("image/svg+xml", include_str!("../demo/page/icon.svg"))))
 }
 
-fn script(text: &'static str) -> MethodRouter<AdminState> {
+fn script(text: &'static str) -> MethodRouter<AdminSource> {
     get(file("text/javascript", text))
 }
 
