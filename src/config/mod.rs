@@ -8,12 +8,14 @@ mod endpoints;
 mod environment;
 mod errors;
 mod file;
+mod headers;
 mod overrides;
 mod reader;
 mod redis;
 mod secrets;
 mod settings;
 mod tls;
+mod traces;
 mod types;
 mod values;
 mod yaml;
@@ -23,6 +25,7 @@ use std::path::Path;
 pub use environment::Environment;
 pub use errors::ConfigErrors;
 pub use tls::{TlsConfig, TlsFileError, TlsFiles, TlsIdentity};
+pub use traces::TracesConfig;
 pub use types::{
     AdminConfig, Config, EndpointConfig, Expectation, GatewayConfig, LeaseConfig, RedisConfig,
     RedisPlace, Secret, ServerAddress,

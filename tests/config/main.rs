@@ -15,6 +15,7 @@ mod good;
 mod overrides;
 mod redis;
 mod secrets;
+mod traces;
 
 use pollux::config::{Config, Environment};
 use tempfile::TempDir;
