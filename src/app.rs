@@ -23,7 +23,7 @@ use crate::poller::{Fetcher, FetcherError, Poller, Reachability};
 use crate::preflight;
 use crate::presence::Attendance;
 use crate::store::{EmbeddedStore, Presence, RedisStore, Store};
-use crate::telemetry::{Recorder, UPKEEP};
+use crate::telemetry::{Recorder, Traces, UPKEEP};
 
 /// How long clients may take to fetch what they have been sent once the replica leaves: one that
 /// does not read would otherwise take the whole drain time.
@@ -108,6 +108,7 @@ pub struct App {
     store: Arc<dyn Store>,
     clock: Clock,
     recorder: Option<Recorder>,
+    traces: Traces,
     hub: Option<Arc<Hub>>,
     gateway: Option<TcpListener>,
     admin: TcpListener,
@@ -158,6 +159,7 @@ impl App {
             store,
             clock,
             recorder: None,
+            traces: Traces::default(),
             more_routes: Router::new(),
         })
     }
@@ -166,6 +168,12 @@ impl App {
     #[must_use]
     pub fn recording(self, recorder: Recorder) -> Self {
         Self { recorder: Some(recorder), ..self }
+    }
+
+    /// Traces polls.
+    #[must_use]
+    pub fn tracing(self, traces: Traces) -> Self {
+        Self { traces, ..self }
     }
 
     /// Serves more at the gateway's address.
@@ -275,7 +283,8 @@ impl App {
             config.cluster.clone(),
             &config.endpoints,
             config.history,
-        );
+        )
+        .tracing(self.traces.clone());
         let identity =
             Identity { replica: config.replica.clone(), address: config.address.clone() };
         let store = Arc::clone(&self.store);

@@ -3,7 +3,7 @@
 use super::{Failure, runtime, shutdown_on_signal};
 use crate::app::{App, Role};
 use crate::config::Config;
-use crate::telemetry;
+use crate::telemetry::{self, Traced, Traces};
 
 /// Runs a replica until SIGTERM or SIGINT.
 ///
@@ -15,7 +15,11 @@ pub fn run(config: Config, role: Role) -> Result<(), Failure> {
         .map_err(|error| Failure::Other(format!("cannot collect metrics: {error}")))?;
     runtime()?.block_on(async {
         let shutdown = shutdown_on_signal()?;
-        let app = App::new(config, role).await?.recording(recorder);
-        Ok(app.run(shutdown).await?)
+        let traces = Traces::start(config.traces.as_ref(), Traced::of(&config))
+            .map_err(|error| Failure::Other(error.to_string()))?;
+        let app = App::new(config, role).await?.recording(recorder).tracing(traces.clone());
+        let ended = app.run(shutdown).await;
+        traces.shutdown().await;
+        Ok(ended?)
     })
 }

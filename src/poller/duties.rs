@@ -20,7 +20,7 @@ use crate::config::EndpointConfig;
 use crate::election::{Duties, Leadership};
 use crate::model::{ClusterName, EndpointName};
 use crate::store::{PollState, Resumed, Store};
-use crate::telemetry::EndpointLabels;
+use crate::telemetry::{EndpointLabels, Traces};
 
 /// The longest wait between two tries to read what the last leader left.
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
@@ -54,6 +54,7 @@ pub struct Poller<F = Fetcher> {
     schedules: Vec<Schedule>,
     metrics: Vec<Arc<PollMetrics>>,
     history: u64,
+    traces: Traces,
 }
 
 impl<F: Fetch> Poller<F> {
@@ -77,7 +78,14 @@ impl<F: Fetch> Poller<F> {
             metrics: endpoints.iter().map(metrics).collect(),
             endpoints: endpoints.iter().cloned().map(Arc::new).collect(),
             history,
+            traces: Traces::default(),
         }
+    }
+
+    /// Traces polls from now on as `traces` has it.
+    #[must_use]
+    pub fn tracing(self, traces: Traces) -> Self {
+        Self { traces, ..self }
     }
 
     /// Reads what the last leader left, until the store answers.
@@ -173,7 +181,8 @@ impl<F: Fetch> Duties for Poller<F> {
         let outbox = Outbox::default();
         let fetcher = Arc::clone(&self.fetcher);
         let polling =
-            Polling::new(leadership, fetcher, &outbox, &mut endpoints, agenda, time).run();
+            Polling::new(leadership, fetcher, &outbox, &self.traces, &mut endpoints, agenda, time)
+                .run();
         let publisher = Publisher::new(
             &*self.store,
             leadership,

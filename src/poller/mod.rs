@@ -10,13 +10,16 @@ mod change;
 mod client;
 mod duties;
 mod excerpt;
+mod exchange;
 mod failure;
 mod fetch;
 mod outbox;
 mod polling;
 mod publisher;
 mod reachability;
+mod redirect;
 mod schedule;
+mod trace;
 mod tracked;
 
 pub use catch_up::{Overdue, catch_up};

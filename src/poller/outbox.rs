@@ -5,6 +5,7 @@ use tokio::sync::Notify;
 
 use super::breaker::Breaker;
 use super::fetch::Validators;
+use super::trace::PollTrace;
 use crate::model::Body;
 
 /// The most publications in one batch: with more, one round trip delays the next for too long.
@@ -51,6 +52,7 @@ pub(super) struct Change {
     pub(super) validators: Validators,
     /// Open or closed by later polls that failed.
     pub(super) breaker: Breaker,
+    pub(super) trace: PollTrace,
 }
 
 impl Outbox {
@@ -58,8 +60,9 @@ impl Outbox {
         let mut pending = self.pending.lock();
         pending.unchanged.remove(&endpoint);
         pending.amendments.remove(&endpoint);
-        if pending.changes.insert(endpoint, change).is_none() {
-            pending.order.push_back(endpoint);
+        match pending.changes.insert(endpoint, change) {
+            Some(older) => older.trace.superseded(),
+            None => pending.order.push_back(endpoint),
         }
         self.filled.notify_one();
     }
@@ -156,6 +159,7 @@ mod tests {
             hash: String::new(),
             validators: Validators::default(),
             breaker: Breaker::default(),
+            trace: PollTrace::default(),
         }
     }
 

@@ -12,8 +12,10 @@ use super::duties::Fetch;
 use super::failure::PollFailure;
 use super::fetch::Fetched;
 use super::outbox::{Change, Outbox};
+use super::trace::PollTrace;
 use super::tracked::Tracked;
 use crate::election::Leadership;
+use crate::telemetry::Traces;
 
 /// The most by which two readings of the store's clock differ for want of precision, in ms.
 const CLOCK_ERROR: u64 = 1000;
@@ -23,6 +25,7 @@ pub(super) struct Polling<'a, F> {
     leadership: &'a Leadership,
     fetcher: Arc<F>,
     outbox: &'a Outbox,
+    traces: &'a Traces,
     endpoints: &'a mut [Tracked],
     /// When each endpoint is due next, in ms by the store's clock, the earliest on top.
     agenda: BinaryHeap<Reverse<(u64, usize)>>,
@@ -37,6 +40,7 @@ struct Poll {
     started: Instant,
     ended: Instant,
     result: Result<Fetched, PollFailure>,
+    trace: PollTrace,
 }
 
 /// The store's time as of the start of a leadership, going on with the monotonic clock: a jump of
@@ -72,13 +76,14 @@ impl<'a, F: Fetch> Polling<'a, F> {
         leadership: &'a Leadership,
         fetcher: Arc<F>,
         outbox: &'a Outbox,
+        traces: &'a Traces,
         endpoints: &'a mut [Tracked],
         agenda: impl IntoIterator<Item = (usize, u64)>,
         time: PollTime,
     ) -> Self {
         let agenda = agenda.into_iter().map(|(endpoint, due)| Reverse((due, endpoint))).collect();
         let (polls, running) = (JoinSet::new(), HashMap::new());
-        Self { leadership, fetcher, outbox, endpoints, agenda, time, polls, running }
+        Self { leadership, fetcher, outbox, traces, endpoints, agenda, time, polls, running }
     }
 
     /// Polls until the leadership winds down. Polls that have no answer by then are cancelled;
@@ -126,10 +131,11 @@ impl<'a, F: Fetch> Polling<'a, F> {
             histogram!("pollux_schedule_lag_seconds").record(late);
             let (config, validators) = (Arc::clone(&tracked.config), tracked.validators.clone());
             let fetcher = Arc::clone(&self.fetcher);
+            let trace = PollTrace::begin(self.traces, &config, self.leadership.term(), late);
             let task = self.polls.spawn(async move {
                 let started = Instant::now();
-                let result = fetcher.fetch(&config, &validators).await;
-                Poll { started, ended: Instant::now(), result }
+                let result = trace.scope(fetcher.fetch(&config, &validators)).await;
+                Poll { started, ended: Instant::now(), result, trace }
             });
             self.running.insert(task.id(), endpoint);
         }
@@ -141,7 +147,7 @@ impl<'a, F: Fetch> Polling<'a, F> {
         let Some(endpoint) = self.running.remove(&id) else { return };
         let tracked = &mut self.endpoints[endpoint];
         tracked.in_flight = false;
-        let Poll { started, ended, result } = match poll {
+        let Poll { started, ended, result, trace } = match poll {
             Ok((_, poll)) => poll,
             Err(error) if error.is_cancelled() => return,
             Err(error) => {
@@ -152,14 +158,16 @@ impl<'a, F: Fetch> Polling<'a, F> {
         tracked.metrics.seconds.record(ended - started);
         match result {
             Ok(fetched) => {
-                if tracked.recovered() {
+                if tracked.recovered(&trace) {
                     self.outbox.breaker(endpoint, tracked.breaker);
                 }
                 let slot = tracked.schedule.last_at_or_before(self.time.at(started));
-                self.accept(endpoint, fetched, stamp(self.leadership.store_time(ended), slot));
+                let at = stamp(self.leadership.store_time(ended), slot);
+                self.accept(endpoint, fetched, at, trace);
             }
             Err(failure) => {
-                tracked.failed(&failure, self.time.at(ended));
+                tracked.failed(&failure, self.time.at(ended), &trace);
+                trace.failed(&failure);
                 let left = match failure.kind.is_unreachable() {
                     true => tracked.breaker.to_be_tried_from_elsewhere(),
                     false => tracked.breaker,
@@ -170,26 +178,30 @@ impl<'a, F: Fetch> Polling<'a, F> {
     }
 
     /// Hands a good answer to the outbox, as a change or as a check at `at`.
-    fn accept(&mut self, endpoint: usize, fetched: Fetched, at: u64) {
+    fn accept(&mut self, endpoint: usize, fetched: Fetched, at: u64, trace: PollTrace) {
         let tracked = &mut self.endpoints[endpoint];
         match fetched {
             Fetched::NotModified => {
                 tracked.metrics.not_modified.increment(1);
                 self.outbox.unchanged(endpoint, at, None);
+                trace.checked("not_modified");
             }
             Fetched::Body { validators, hash, .. } if hash == tracked.hash => {
                 tracked.metrics.unchanged.increment(1);
                 let news = (validators != tracked.validators).then(|| validators.clone());
                 tracked.validators = validators;
                 self.outbox.unchanged(endpoint, at, news);
+                trace.checked("unchanged");
             }
             Fetched::Body { content_type, body, validators, hash } => {
                 tracked.metrics.changed.increment(1);
                 tracked.hash.clone_from(&hash);
                 tracked.validators = validators.clone();
-                let breaker = tracked.breaker;
+                let (breaker, fetched_at) = (tracked.breaker, at);
+                tracing::debug!(endpoint = %tracked.config.name, trace_id = trace.id(), "changed");
+                let trace = trace.changed();
                 let change =
-                    Change { fetched_at: at, content_type, body, hash, validators, breaker };
+                    Change { fetched_at, content_type, body, hash, validators, breaker, trace };
                 self.outbox.changed(endpoint, change);
             }
         }

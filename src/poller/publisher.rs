@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::fetch::Validators;
 use super::outbox::{Amendment, Change, Outbox};
+use super::trace::BatchTrace;
 use crate::backoff::Backoff;
 use crate::config::EndpointConfig;
 use crate::election::{Leadership, Refutation};
@@ -62,8 +63,9 @@ impl<'a> Publisher<'a> {
                 () = sleep_until(self.next_beat) => {}
             }
             let closed = self.outbox.is_closed();
-            let mut batch = self.compose(closed);
-            let delivering = self.deliver(&mut batch);
+            let mut trace = BatchTrace::default();
+            let mut batch = self.compose(closed, &mut trace);
+            let delivering = self.deliver(&mut batch, &mut trace);
             if !closed {
                 delivering.await;
             } else if timeout(MOST_FAREWELL, delivering).await.is_err() {
@@ -78,12 +80,13 @@ impl<'a> Publisher<'a> {
     }
 
     /// Makes a batch of what is pending, with a beat if one is due.
-    fn compose(&mut self, closing: bool) -> Batch {
+    fn compose(&mut self, closing: bool, trace: &mut BatchTrace) -> Batch {
         let mut batch = Batch { after: self.sequence, history: self.history, ..Batch::default() };
-        for (endpoint, change) in self.outbox.take_changes() {
+        for (endpoint, mut change) in self.outbox.take_changes() {
             let name = self.endpoints[endpoint].name.clone();
             batch.checked.push((name, change.fetched_at));
             let version = Version::new(self.leadership.term(), batch.last() + 1);
+            trace.add(std::mem::take(&mut change.trace), version);
             batch.items.push(self.item(endpoint, version, change));
         }
         let now = Instant::now();
@@ -95,7 +98,7 @@ impl<'a> Publisher<'a> {
     }
 
     fn item(&mut self, endpoint: usize, version: Version, change: Change) -> BatchItem {
-        let Change { fetched_at, content_type, body, hash, validators, breaker } = change;
+        let Change { fetched_at, content_type, body, hash, validators, breaker, .. } = change;
         let state = PollState {
             version,
             hash,
@@ -133,7 +136,7 @@ impl<'a> Publisher<'a> {
 
     /// Lets a batch take effect, however often it must be sent. If the store refuses it, the
     /// leadership is over and this never ends: whoever waits for it is dropped.
-    async fn deliver(&self, batch: &mut Batch) {
+    async fn deliver(&self, batch: &mut Batch, trace: &mut BatchTrace) {
         let mut backoff = Backoff::up_to(LONGEST_WAIT);
         let mut sent_before = false;
         loop {
@@ -152,6 +155,7 @@ impl<'a> Publisher<'a> {
                     let (term, by_term) = (self.leadership.term(), standing.map(|by| by.term));
                     tracing::warn!(term, by_term, "publication fenced");
                     count("fenced", batch);
+                    trace.fenced();
                     return self.give_up(Refutation::Fenced).await;
                 }
                 Ok(Published::OtherServer) => return self.give_up(Refutation::OtherServer).await,
@@ -162,6 +166,7 @@ impl<'a> Publisher<'a> {
                     if !sent_before {
                         count("failed", batch);
                     }
+                    trace.failed(&error);
                     sent_before = true;
                     // Gateways take what a beat tells for new: what waited for long is not.
                     self.forget_checks(batch);
@@ -170,6 +175,7 @@ impl<'a> Publisher<'a> {
             }
         }
         count("accepted", batch);
+        trace.accepted(batch.items.len());
         if backoff.reset() {
             tracing::info!(term = self.leadership.term(), "publishing again");
         }

@@ -1,9 +1,11 @@
-//! What Pollux tells of itself: logs and metrics.
+//! What Pollux tells of itself: logs, metrics and traces.
 
 mod labels;
 mod log;
 mod metrics;
+mod traces;
 
 pub use self::labels::EndpointLabels;
 pub use self::log::{install as install_log, install_of as install_log_of};
 pub use self::metrics::{Recorder, UPKEEP, install as install_metrics};
+pub use self::traces::{Traced, Traces, TracesError};
