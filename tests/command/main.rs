@@ -12,6 +12,7 @@ mod backend;
 #[path = "../common/mod.rs"]
 mod common;
 
+mod leadership_logs;
 mod leaving;
 mod logs;
 mod metrics;
