@@ -150,6 +150,7 @@ mod tests {
     use super::*;
     use crate::model::{ClusterName, EndpointName};
     use crate::poller::Schedule;
+    use crate::poller::trace::tests::Ended;
 
     fn change(fetched_at: u64, size: usize) -> Change {
         Change {
@@ -185,6 +186,17 @@ mod tests {
         outbox.changed(7, change(3, 1));
         assert_eq!(taken(&outbox), [(7, 3), (3, 2)]);
         assert_eq!(taken(&outbox), []);
+    }
+
+    #[test]
+    fn a_change_that_is_replaced_says_so_in_its_trace() {
+        let outbox = Outbox::default();
+        let (trace, ended) = Ended::changed();
+        outbox.changed(7, Change { trace, ..change(1, 1) });
+        assert!(ended.values("").is_empty());
+        outbox.changed(7, change(2, 1));
+        let outcome = ("poll prices".to_owned(), "superseded".to_owned());
+        assert_eq!(ended.values("pollux.publication.outcome"), [outcome]);
     }
 
     #[test]

@@ -131,7 +131,7 @@ impl<'a, F: Fetch> Polling<'a, F> {
             histogram!("pollux_schedule_lag_seconds").record(late);
             let (config, validators) = (Arc::clone(&tracked.config), tracked.validators.clone());
             let fetcher = Arc::clone(&self.fetcher);
-            let trace = PollTrace::begin(self.traces, &config, self.leadership.term(), late);
+            let trace = PollTrace::begin(self.traces, &config.name, self.leadership.term(), late);
             let task = self.polls.spawn(async move {
                 let started = Instant::now();
                 let result = trace.scope(fetcher.fetch(&config, &validators)).await;

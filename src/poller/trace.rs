@@ -12,8 +12,7 @@ use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::SdkTracer;
 
 use super::failure::PollFailure;
-use crate::config::EndpointConfig;
-use crate::model::Version;
+use crate::model::{EndpointName, Version};
 use crate::store::StoreError;
 use crate::telemetry::Traces;
 
@@ -72,12 +71,12 @@ impl PollTrace {
     /// Begins one if it is drawn, for a poll of `endpoint` in `term` that starts `late`.
     pub(super) fn begin(
         traces: &Traces,
-        endpoint: &EndpointConfig,
+        endpoint: &EndpointName,
         term: u64,
         late: Duration,
     ) -> Self {
         let Some(tracer) = traces.draw() else { return Self::default() };
-        let endpoint = endpoint.name.to_string();
+        let endpoint = endpoint.to_string();
         let root = tracer.span_builder(format!("poll {endpoint}")).with_attributes([
             KeyValue::new("pollux.endpoint", endpoint.clone()),
             KeyValue::new("pollux.term", number(term)),
@@ -236,4 +235,116 @@ impl Drop for Publishing {
 /// OpenTelemetry has no unsigned numbers.
 pub(super) fn number(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::sync::Arc;
+
+    use opentelemetry_sdk::error::OTelSdkResult;
+    use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    /// Keeps the spans that have ended.
+    #[derive(Clone, Debug, Default)]
+    pub(in crate::poller) struct Ended(Arc<Mutex<Vec<SpanData>>>);
+
+    impl SpanProcessor for Ended {
+        fn on_start(&self, _span: &mut Span, _context: &Context) {}
+
+        fn on_end(&self, span: SpanData) {
+            self.0.lock().push(span);
+        }
+
+        fn force_flush(&self) -> OTelSdkResult {
+            Ok(())
+        }
+
+        fn shutdown_with_timeout(&self, _timeout: Duration) -> OTelSdkResult {
+            Ok(())
+        }
+    }
+
+    impl Ended {
+        /// The trace of a poll that brought a change, and where its spans end.
+        pub(in crate::poller) fn changed() -> (PollTrace, Self) {
+            let (trace, ended) = Self::polling();
+            (trace.changed(), ended)
+        }
+
+        fn polling() -> (PollTrace, Self) {
+            let ended = Self::default();
+            let traces = Traces::ending_in(ended.clone());
+            let name = EndpointName::new("prices").unwrap();
+            (PollTrace::begin(&traces, &name, 7, Duration::ZERO), ended)
+        }
+
+        /// The names of all spans that have ended, each with the value of an attribute.
+        pub(in crate::poller) fn values(&self, attribute: &str) -> Vec<(String, String)> {
+            let value = |span: &SpanData| {
+                let found = span.attributes.iter().find(|pair| pair.key.as_str() == attribute);
+                found.map(|pair| pair.value.as_str().into_owned()).unwrap_or_default()
+            };
+            self.0.lock().iter().map(|span| (span.name.to_string(), value(span))).collect()
+        }
+
+        fn publication(&self) -> Vec<(String, String)> {
+            self.values("pollux.publication.outcome")
+        }
+    }
+
+    fn pairs<const N: usize>(pairs: [(&str, &str); N]) -> Vec<(String, String)> {
+        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
+    }
+
+    #[test]
+    fn a_poll_of_which_nobody_says_how_it_ended_was_cancelled() {
+        let (trace, ended) = Ended::polling();
+        drop(trace);
+        assert_eq!(ended.values("pollux.poll.outcome"), pairs([("poll prices", "cancelled")]));
+    }
+
+    #[test]
+    fn a_trace_without_a_publication_ends_with_its_poll() {
+        let (trace, ended) = Ended::polling();
+        trace.checked("unchanged");
+        assert_eq!(ended.values("pollux.poll.outcome"), pairs([("poll prices", "unchanged")]));
+    }
+
+    #[test]
+    fn the_spans_of_a_batch_end_when_it_took_effect() {
+        let (trace, ended) = Ended::changed();
+        let mut batch = BatchTrace::default();
+        batch.add(trace, Version::new(7, 1));
+        batch.add(PollTrace::default(), Version::new(7, 2));
+        assert!(ended.publication().is_empty());
+        batch.accepted(2);
+        let spans = pairs([("publish prices", ""), ("poll prices", "accepted")]);
+        assert_eq!(ended.publication(), spans);
+        assert_eq!(ended.values("messaging.batch.message_count")[0].1, "2");
+        assert_eq!(ended.values("pollux.version")[0].1, "7-1");
+    }
+
+    #[test]
+    fn a_fenced_publication_says_so() {
+        let (trace, ended) = Ended::changed();
+        let mut batch = BatchTrace::default();
+        batch.add(trace, Version::new(7, 1));
+        batch.fenced();
+        let spans = pairs([("publish prices", ""), ("poll prices", "fenced")]);
+        assert_eq!(ended.publication(), spans);
+        assert_eq!(ended.values("error.type")[0].1, "fenced");
+    }
+
+    #[test]
+    fn a_batch_that_is_given_up_leaves_abandoned_publications() {
+        let (trace, ended) = Ended::changed();
+        let mut batch = BatchTrace::default();
+        batch.add(trace, Version::new(7, 1));
+        drop(batch);
+        let spans = pairs([("publish prices", ""), ("poll prices", "abandoned")]);
+        assert_eq!(ended.publication(), spans);
+    }
 }

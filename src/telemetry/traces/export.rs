@@ -150,3 +150,50 @@ impl Losses {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::trace::Tracer as _;
+
+    use super::*;
+    use crate::telemetry::Traces;
+
+    #[test]
+    fn spans_without_room_are_dropped_and_counted() {
+        let (queue, mut waiting) = queue();
+        let tracer = Traces::ending_in(queue).draw().unwrap();
+        for _ in 0..MOST_WAITING + 10 {
+            drop(tracer.start("poll"));
+        }
+        drop(tracer);
+        assert_eq!(waiting.overflow.load(Ordering::Relaxed), 10);
+        assert_eq!(std::iter::from_fn(|| waiting.spans.try_recv().ok()).count(), MOST_WAITING);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn spans_are_gathered_for_a_second_unless_a_batch_is_full() {
+        let (queue, mut waiting) = queue();
+        let tracer = Traces::ending_in(queue).draw().unwrap();
+        let spans = |count: usize| (0..count).for_each(|_| drop(tracer.start("poll")));
+        let started = Instant::now();
+        spans(2);
+        assert_eq!(waiting.batch().await.unwrap().len(), 2);
+        assert_eq!(started.elapsed().as_secs(), GATHERING.as_secs());
+        spans(BATCH + 1);
+        assert_eq!(waiting.batch().await.unwrap().len(), BATCH);
+        assert_eq!(started.elapsed().as_secs(), GATHERING.as_secs());
+        assert_eq!(waiting.batch().await.unwrap().len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_batch_does_not_wait_for_more() {
+        let (queue, mut waiting) = queue();
+        let traces = Traces::ending_in(queue);
+        drop(traces.draw().unwrap().start("poll"));
+        drop(traces);
+        let started = Instant::now();
+        assert_eq!(waiting.batch().await.unwrap().len(), 1);
+        assert!(waiting.batch().await.is_none());
+        assert!(started.elapsed() < GATHERING);
+    }
+}

@@ -18,7 +18,7 @@ use std::time::Duration;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider, SpanLimits};
+use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider, SpanLimits, SpanProcessor};
 use parking_lot::RwLock;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
@@ -132,17 +132,33 @@ impl Traces {
 
     fn activate(&self, config: &TracesConfig) -> Result<Active, TracesError> {
         let collector = Collector::new(config)?;
-        let resource = self.0.whose.resource();
         let (queue, waiting) = export::queue();
+        let resource = self.0.whose.resource();
         self.0.exports.spawn(export::run(waiting, collector, (&resource).into()));
+        Ok(Active { config: config.clone(), tracer: self.tracer(queue) })
+    }
+
+    /// What makes spans, which go to `processor` when they end.
+    fn tracer(&self, processor: impl SpanProcessor + 'static) -> SdkTracer {
         let provider = SdkTracerProvider::builder()
-            .with_resource(resource)
+            .with_resource(self.0.whose.resource())
             // What is to be traced has been drawn before it gets a span.
             .with_sampler(Sampler::AlwaysOn)
             .with_span_limits(SpanLimits::default())
-            .with_span_processor(queue)
+            .with_span_processor(processor)
             .build();
-        Ok(Active { config: config.clone(), tracer: provider.tracer("pollux") })
+        provider.tracer("pollux")
+    }
+
+    /// Traces everything, into `processor`.
+    #[cfg(test)]
+    pub(crate) fn ending_in(processor: impl SpanProcessor + 'static) -> Self {
+        let traces = Self::default();
+        #[expect(clippy::unwrap_used, reason = "it is one")]
+        let url = "http://collector.example/".parse().unwrap();
+        let config = TracesConfig { url, ratio: 1.0, headers: Vec::new() };
+        *traces.0.active.write() = Some(Active { config, tracer: traces.tracer(processor) });
+        traces
     }
 
     /// Draws whether something is traced: by what, if it is.
