@@ -13,7 +13,8 @@ pub fn run(config: Config, role: Role) -> Result<(), Failure> {
     telemetry::install_log();
     let recorder = telemetry::install_metrics()
         .map_err(|error| Failure::Other(format!("cannot collect metrics: {error}")))?;
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async {
         let shutdown = shutdown_on_signal()?;
         let traces = Traces::start(config.traces.as_ref(), Traced::of(&config))
             .map_err(|error| Failure::Other(error.to_string()))?;
@@ -21,5 +22,8 @@ pub fn run(config: Config, role: Role) -> Result<(), Failure> {
         let ended = app.run(shutdown).await;
         traces.shutdown().await;
         Ok(ended?)
-    })
+    });
+    // A name that the system is still resolving would hold up the end for as long as it takes.
+    runtime.shutdown_background();
+    ended
 }

@@ -84,7 +84,7 @@ fn cpu_time(replica: &Replica) -> Duration {
     let tasks = fs::read_dir(format!("/proc/{}/task", replica.process.id())).expect("Linux");
     let times = tasks.filter_map(|task| {
         let statistics = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
-        statistics.split(' ').next()?.parse().ok()
+        statistics.split(' ').next()?.parse::<u64>().ok()
     });
     Duration::from_nanos(times.sum())
 }

@@ -154,7 +154,6 @@ impl Traces {
     #[cfg(test)]
     pub(crate) fn ending_in(processor: impl SpanProcessor + 'static) -> Self {
         let traces = Self::default();
-        #[expect(clippy::unwrap_used, reason = "it is one")]
         let url = "http://collector.example/".parse().unwrap();
         let config = TracesConfig { url, ratio: 1.0, headers: Vec::new() };
         *traces.0.active.write() = Some(Active { config, tracer: traces.tracer(processor) });
