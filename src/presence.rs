@@ -12,6 +12,7 @@ use crate::hub::Hub;
 use crate::model::Announcement;
 use crate::poller::{Journal, Reachability};
 use crate::store::{Hosts, PRESENCE_EVERY, Presence, Store, StoreError};
+use crate::telemetry::{LeadershipChange, LeadershipEvent};
 
 /// How soon a replica says again that it is there where the store did not answer.
 const RETRY: Duration = Duration::from_secs(1);
@@ -97,7 +98,13 @@ impl Attendance {
         let Some(behind) = self.abdication.round(leading, replica, &present, Instant::now()) else {
             return Ok(());
         };
-        tracing::warn!(term = behind.term, "abdicating: {behind}");
+        LeadershipEvent {
+            leader: replica,
+            term: behind.term,
+            cause: "behind",
+            ..LeadershipEvent::new(LeadershipChange::Abdicating, replica)
+        }
+        .warn(&format!("abdicating: {behind}"));
         if let Err(error) = self.store.announce(&Announcement::StepDown { term: behind.term }).await
         {
             tracing::warn!(%error, "cannot abdicate: trying again in the next round");

@@ -15,6 +15,7 @@ use tokio::time::sleep;
 use crate::config::{Config, ConfigSource, Fingerprint};
 use crate::http::BindError;
 use crate::poller::FetcherError;
+use crate::telemetry::TracesError;
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -34,6 +35,9 @@ pub enum NotApplied {
     /// Polling cannot be set up.
     #[error(transparent)]
     Fetcher(#[from] FetcherError),
+    /// Traces cannot be sent.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
 }
 
 /// Brings the configurations that take the place of the one before.

@@ -10,6 +10,7 @@ use crate::config::Secret;
 use crate::http::{Peer, Problem};
 use crate::model::Announcement;
 use crate::store::{Presence, StoreError, Survey};
+use crate::telemetry::{LeadershipChange, LeadershipEvent};
 
 /// The answer of `POST /v1/step-down`: whom it was asked of. Whether it did, the cluster tells.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -40,7 +41,13 @@ pub(super) async fn ask(
         .announce(&Announcement::StepDown { term: leader.term })
         .await
         .map_err(unanswered)?;
-    tracing::info!(leader = leader.replica, term = leader.term, by = %peer.0, "asked to step down");
+    LeadershipEvent {
+        leader: &leader.replica,
+        term: leader.term,
+        cause: "request",
+        ..LeadershipEvent::new(LeadershipChange::Asked, &state.config.replica)
+    }
+    .info(&format!("asked to step down by {}", peer.0));
     Ok((StatusCode::ACCEPTED, Json(leader)))
 }
 

@@ -22,7 +22,7 @@ use crate::hub::Hub;
 use crate::poller::FetcherError;
 use crate::reload::{self, Reloads};
 use crate::store::{EmbeddedStore, RedisStore, Store};
-use crate::telemetry::Recorder;
+use crate::telemetry::{Recorder, Traces};
 use running::Running;
 
 /// Prepares the store that a configuration names; and the clock by which it ends leases. Whether it
@@ -55,6 +55,7 @@ pub struct App {
     store: Arc<dyn Store>,
     clock: Clock,
     recorder: Option<Recorder>,
+    traces: Traces,
     hub: Option<Arc<Hub>>,
     gateway: Option<TcpListener>,
     admin: TcpListener,
@@ -102,6 +103,7 @@ impl App {
             store,
             clock,
             recorder: None,
+            traces: Traces::default(),
             more_routes: Router::new(),
             reloads: None,
         })
@@ -111,6 +113,12 @@ impl App {
     #[must_use]
     pub fn recording(self, recorder: Recorder) -> Self {
         Self { recorder: Some(recorder), ..self }
+    }
+
+    /// Traces polls.
+    #[must_use]
+    pub fn tracing(self, traces: Traces) -> Self {
+        Self { traces, ..self }
     }
 
     /// Serves more at the gateway's address.

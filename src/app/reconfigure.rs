@@ -18,6 +18,7 @@ struct Changes {
     max_streams: bool,
     admin_listen: bool,
     admin_token: bool,
+    traces: bool,
     drain: bool,
 }
 
@@ -33,6 +34,7 @@ impl Changes {
             max_streams: old.gateway.max_streams != new.gateway.max_streams,
             admin_listen: old.admin.listen != new.admin.listen,
             admin_token: old.admin.token != new.admin.token,
+            traces: old.traces != new.traces,
             drain: old.drain != new.drain,
         }
     }
@@ -48,6 +50,7 @@ impl Changes {
             (self.max_streams, "gateway.max_streams"),
             (self.admin_listen, "admin.listen"),
             (self.admin_token, "admin.token"),
+            (self.traces, "traces"),
             (self.drain, "drain"),
         ]
         .into_iter()
@@ -83,6 +86,9 @@ impl Running {
             true => Some(Fetcher::new(&new.endpoints)?),
             false => None,
         };
+        if changes.traces {
+            self.traces.apply(new.traces.as_ref())?;
+        }
         // From here on nothing fails.
         self.config = Arc::new(new);
         if replans {

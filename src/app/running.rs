@@ -22,7 +22,7 @@ use crate::poller::{Fetcher, Journal, Plan, Poller, Reachability};
 use crate::preflight;
 use crate::presence::Attendance;
 use crate::store::{Presence, Store};
-use crate::telemetry::{Recorder, UPKEEP};
+use crate::telemetry::{Recorder, Traces, UPKEEP};
 
 /// How long clients may take to fetch what they have been sent once the replica leaves: one that
 /// does not read would otherwise take the whole drain time.
@@ -39,6 +39,7 @@ pub(super) struct Running {
     pub(super) clock: Clock,
     hub: Option<Arc<Hub>>,
     recorder: Option<Recorder>,
+    pub(super) traces: Traces,
     more_routes: Router,
     /// Where the admin server listens.
     admin_at: Option<SocketAddr>,
@@ -72,8 +73,8 @@ pub(super) struct PollingParts {
 impl Running {
     /// Starts all parts.
     pub(super) fn start(app: App, shutdown: &CancellationToken) -> Result<Self, AppError> {
-        let App { config, role, store, clock, recorder, hub, gateway, admin, more_routes, .. } =
-            app;
+        let App { config, role, store, clock, recorder, traces, .. } = app;
+        let (hub, gateway, admin, more_routes) = (app.hub, app.gateway, app.admin, app.more_routes);
         let config = Arc::new(config);
         let polling = role.polls().then(|| PollingParts::new(&config)).transpose()?;
         let drained = CancellationToken::new();
@@ -104,6 +105,7 @@ impl Running {
             clock,
             hub,
             recorder,
+            traces,
             more_routes,
             polling,
             told,
@@ -160,7 +162,8 @@ impl Running {
         self.election = None;
         if let Some(polling) = &self.polling {
             let poller = Poller::new(Arc::clone(&self.store), polling.plans.subscribe())
-                .recording(Arc::clone(&polling.journal));
+                .recording(Arc::clone(&polling.journal))
+                .tracing(self.traces.clone());
             let identity =
                 Identity { replica: self.config.replica.clone(), address: self.address() };
             let (store, lease) = (Arc::clone(&self.store), self.config.lease);

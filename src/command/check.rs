@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::table::table;
-use crate::config::{Config, LeaseConfig, format_duration};
+use crate::config::{Config, LeaseConfig, TracesConfig, format_duration};
 use crate::poller::{BEAT, Reachability};
 use crate::store::PRESENCE_EVERY;
 
@@ -100,6 +100,7 @@ fn overview(config: &Config) -> String {
             vec!["gateway".into(), format!("{}, at most {streams} streams", gateway.listen)],
             vec!["admin".into(), config.admin.listen.to_string()],
             vec!["history".into(), history],
+            vec!["traces".into(), traces(config)],
             vec!["drain".into(), format_duration(config.drain)],
         ],
     );
@@ -107,6 +108,13 @@ fn overview(config: &Config) -> String {
         text.push_str("\nwarning: without `redis` nothing takes over when this process ends\n");
     }
     text
+}
+
+fn traces(config: &Config) -> String {
+    match &config.traces {
+        Some(TracesConfig { url, ratio, .. }) => format!("{url}, ratio {ratio}"),
+        None => "none".to_owned(),
+    }
 }
 
 fn lease(lease: &LeaseConfig) -> String {
@@ -207,7 +215,9 @@ endpoints:
 
     #[test]
     fn the_report_says_what_would_run_without_secrets() {
-        let yaml = format!("{EMBEDDED}redis: {{url: 'redis://me:hunter2@localhost'}}\n");
+        let traces = "{endpoint: 'http://collector:4318', headers: {x-key: hunter2}}";
+        let yaml =
+            format!("{EMBEDDED}redis: {{url: 'redis://me:hunter2@localhost'}}\ntraces: {traces}\n");
         let expected = "\
 cluster  c
 store    Redis, redis://localhost:6379/0, timeout 500ms
@@ -216,6 +226,7 @@ address  http://127.0.0.1:9090
 gateway  0.0.0.0:8080, at most 10,000 streams
 admin    127.0.0.1:9090
 history  none
+traces   http://collector:4318/v1/traces, ratio 0.01
 drain    20s
 
 lease

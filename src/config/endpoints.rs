@@ -1,10 +1,10 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
-use reqwest::header::{HeaderName, HeaderValue};
 use url::Url;
 
 use super::errors::Position;
+use super::headers;
 use super::reader::{DURATION, Reader, Section, Setting, Trail};
 use super::types::{EndpointConfig, Expectation, Secret};
 use super::values::{format_duration, http_url, media_range, size};
@@ -43,12 +43,6 @@ const MAX_BODY: u64 = 10 * 1024 * 1024;
 /// The largest body of all, in bytes: as text full of escapes it grows sixfold on the wire, and Redis
 /// takes strings of up to 512 MiB (`proto-max-bulk-len`).
 pub(super) const LARGEST_BODY: u64 = 64 * 1024 * 1024;
-
-/// The most headers of an endpoint; servers commonly refuse more.
-pub(super) const MOST_HEADERS: usize = 100;
-
-/// The longest value of a header, in bytes; servers commonly refuse longer ones.
-pub(super) const LONGEST_HEADER: usize = 16 * 1024;
 
 /// Headers that Pollux sets itself, or that would break the request's frame.
 pub(super) const OWN_HEADERS: [&str; 10] = [
@@ -214,7 +208,7 @@ fn policy(section: &Section<'_>, reader: &mut Reader<'_>) -> Policy {
         max_body: section.get("max_body").and_then(|setting| max_body(&setting, reader)),
         headers: section
             .get("headers")
-            .map(|setting| headers(&setting, reader))
+            .map(|setting| headers::read(&setting, &OWN_HEADERS, reader))
             .unwrap_or_default(),
         expect: section.get("expect").and_then(|setting| expectation(&setting, reader)),
     }
@@ -224,48 +218,6 @@ fn max_body(setting: &Setting<'_>, reader: &mut Reader<'_>) -> Option<u64> {
     let expected = "a size from 1B to 64MiB such as 512KiB or 10MiB";
     let within = |text: &str| size(text).filter(|bytes| (1..=LARGEST_BODY).contains(bytes));
     reader.value(setting, expected, within)
-}
-
-fn headers(setting: &Setting<'_>, reader: &mut Reader<'_>) -> Vec<(String, Secret)> {
-    let Some(section) = reader.mapping(setting, "a mapping of header names to values") else {
-        return Vec::new();
-    };
-    if section.iter().count() > MOST_HEADERS {
-        let message = format!("expected at most {MOST_HEADERS} headers");
-        reader.refuse(setting.position, setting.trail, message);
-        return Vec::new();
-    }
-    let mut headers: Vec<(String, Secret)> = Vec::new();
-    let mut names = HashSet::new();
-    for (name, setting) in section.iter() {
-        let Ok(valid) = HeaderName::from_bytes(name.as_bytes()) else {
-            let message = "expected a header name such as X-Api-Key".to_owned();
-            reader.refuse(setting.position, setting.trail, message);
-            continue;
-        };
-        if OWN_HEADERS.contains(&valid.as_str()) {
-            let message = "expected another header: Pollux sets this one itself".to_owned();
-            reader.refuse(setting.position, setting.trail, message);
-        }
-        if !names.insert(valid) {
-            let message = "given twice: case makes no difference in a header name".to_owned();
-            reader.refuse(setting.position, setting.trail, message);
-        }
-        let expected = "a header value: visible ASCII characters, spaces and tabs";
-        let Some(value) = reader.text(&setting, expected) else {
-            continue;
-        };
-        if value.text.len() > LONGEST_HEADER {
-            let message = format!("expected at most {LONGEST_HEADER} bytes, found more");
-            reader.refuse(setting.position, setting.trail, message);
-        } else if HeaderValue::from_str(&value.text).is_ok() {
-            headers.push((name.to_owned(), Secret::new(value.text)));
-        } else {
-            let message = format!("expected {expected}, found others");
-            reader.refuse(setting.position, setting.trail, message);
-        }
-    }
-    headers
 }
 
 /// An endpoint's own headers, and the defaults whose names it does not use.

@@ -9,6 +9,7 @@ mod endpoints;
 mod environment;
 mod errors;
 mod file;
+mod headers;
 mod overrides;
 mod reader;
 mod redis;
@@ -17,6 +18,7 @@ mod secrets;
 mod settings;
 mod source;
 mod tls;
+mod traces;
 mod types;
 mod values;
 mod yaml;
@@ -28,6 +30,7 @@ pub use errors::ConfigErrors;
 pub use schema::schema;
 pub use source::{ConfigSource, Fingerprint};
 pub use tls::{TlsConfig, TlsFileError, TlsFiles, TlsIdentity};
+pub use traces::TracesConfig;
 pub use types::{
     AdminConfig, Config, EndpointConfig, Expectation, GatewayConfig, LeaseConfig, RedisConfig,
     RedisPlace, Secret, ServerAddress,

@@ -6,11 +6,11 @@ use super::reader::{Reader, Section, Setting, Trail};
 use super::types::{AdminConfig, Config, GatewayConfig, LeaseConfig, Secret};
 use super::values::{format_duration, http_url, whole_number};
 use super::yaml::Node;
-use super::{endpoints, redis};
+use super::{endpoints, redis, traces};
 use crate::model::ClusterName;
 
 /// The settings at the top of the file.
-pub(super) const SETTINGS: [&str; 11] = [
+pub(super) const SETTINGS: [&str; 12] = [
     "cluster",
     "replica",
     "address",
@@ -21,6 +21,7 @@ pub(super) const SETTINGS: [&str; 11] = [
     "defaults",
     "gateway",
     "admin",
+    "traces",
     "drain",
 ];
 
@@ -86,6 +87,10 @@ pub(super) fn read(tree: &Node, reader: &mut Reader<'_>) -> Option<Config> {
         Some(setting) => address(&setting, reader),
         None => admin.as_ref().map(|admin| default_address(admin.listen, &hostname)),
     };
+    let traces = match section.get("traces") {
+        Some(setting) => traces::read(&setting, reader).map(Some),
+        None => Some(None),
+    };
     let drain = match section.get("drain") {
         Some(setting) => reader.duration(&setting),
         None => Some(DRAIN),
@@ -120,6 +125,7 @@ pub(super) fn read(tree: &Node, reader: &mut Reader<'_>) -> Option<Config> {
         endpoints: endpoints?,
         gateway: gateway?,
         admin: admin?,
+        traces: traces?,
         drain: drain?,
     })
 }

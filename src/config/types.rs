@@ -5,6 +5,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::tls::TlsConfig;
+use super::traces::TracesConfig;
 use crate::model::{ClusterName, EndpointName};
 
 /// A configuration that has been checked: every value is in its range, and all fit together.
@@ -29,6 +30,8 @@ pub struct Config {
     pub gateway: GatewayConfig,
     /// The server for operators.
     pub admin: AdminConfig,
+    /// Where the traces of polls go; `None`: there are none.
+    pub traces: Option<TracesConfig>,
     /// How long a replica may take to leave.
     pub drain: Duration,
 }

@@ -76,6 +76,7 @@ pub(super) fn config(
         endpoints,
         gateway: GatewayConfig { listen, max_streams: MOST_STREAMS },
         admin: AdminConfig { token: None, listen: ANY_PORT },
+        traces: None,
         drain: DRAIN,
     })
 }

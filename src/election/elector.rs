@@ -18,6 +18,7 @@ use crate::clock::{Clock, Moment};
 use crate::config::LeaseConfig;
 use crate::model::Record;
 use crate::store::{Cause, Claim, ClaimRequest, LeaseValue, Store};
+use crate::telemetry::{LeadershipChange, LeadershipEvent};
 
 /// How long a leadership that is over may still try to publish what it has. The store refuses it
 /// if another has claimed meanwhile, and says so.
@@ -73,7 +74,7 @@ impl<D: Duties> Elector<D> {
         Self {
             announcements: Announcements::new(Arc::clone(&store)),
             liveness: Liveness::new(Arc::clone(&store)),
-            observer: Observer::new(),
+            observer: Observer::new(identity.replica.clone()),
             server: String::new(),
             last_pulse: None,
             next_telling: Instant::now(),
@@ -126,7 +127,7 @@ impl<D: Duties> Elector<D> {
             let Some((claim, sent)) = claiming.await else {
                 // What was claimed elsewhere could not be claimed anew.
                 let led = led?;
-                report(End::Lost, &led);
+                report(End::Lost, &led, &self.observer);
                 return Some(End::Lost);
             };
             let confirmed_until = sent.after(self.lease.confirmed_for());
@@ -203,8 +204,15 @@ impl<D: Duties> Elector<D> {
     /// Tells everybody in this process that a leadership begins.
     fn begin(&mut self, claim: &Claim, gap: Option<Duration>) {
         let (term, cause) = (claim.term, claim.cause.as_str());
-        let gap_ms = gap.map(|gap| u64::try_from(gap.as_millis()).unwrap_or(u64::MAX));
-        tracing::info!(term, cause, gap_ms, replica = self.identity.replica, "leading");
+        LeadershipEvent {
+            leader: &self.identity.replica,
+            term,
+            previous_term: self.observer.seen(),
+            cause,
+            gap: gap.unwrap_or_default(),
+            ..self.observer.event(LeadershipChange::Claimed)
+        }
+        .info("leading");
         if let (Cause::Released | Cause::Crashed | Cause::Expired, Some(gap)) = (claim.cause, gap) {
             histogram!("pollux_takeover_seconds", "cause" => cause).record(gap);
         }
@@ -246,22 +254,29 @@ impl<D: Duties> Elector<D> {
             self.observer.stands_by();
             if end == End::Deadline { say_farewell(leadership, performing).await } else { end }
         };
-        report(end, leadership);
+        report(end, leadership, &self.observer);
         if began.elapsed() >= self.lease.retry_period {
             self.tries.reset();
         }
         match end {
-            End::Released | End::Fenced => self.release(leadership, leadership.expired()).await,
+            End::Released | End::Fenced => {
+                self.release(end, leadership, leadership.expired()).await;
+            }
             // Renewals whose answers never came may yet have extended the lease, and nobody else
             // could give it back. Once nobody leads it is late anyway, but not for ever.
-            End::Deadline => self.release(leadership, sleep(self.lease.duration)).await,
+            End::Deadline => self.release(end, leadership, sleep(self.lease.duration)).await,
             End::Lost | End::OtherServer | End::Outrun => {}
         }
         end
     }
 
     /// Gives the lease back, so that nobody needs to wait for its end. It is tried until `limit`.
-    async fn release(&mut self, leadership: &Leadership, limit: impl Future<Output = ()>) {
+    async fn release(
+        &mut self,
+        end: End,
+        leadership: &Leadership,
+        limit: impl Future<Output = ()>,
+    ) {
         let shutdown = self.shutdown.clone();
         let mut backoff = Backoff::up_to(self.lease.retry_period);
         let giving_back = async {
@@ -273,7 +288,13 @@ impl<D: Duties> Elector<D> {
         select! {
             biased;
             () = giving_back => {}
-            () = limit => tracing::warn!("lease not released: it ends by itself"),
+            () = limit => LeadershipEvent {
+                leader: &self.identity.replica,
+                term: leadership.term(),
+                cause: end.reason().unwrap_or_default(),
+                ..self.observer.event(LeadershipChange::Unreleased)
+            }
+            .warn("lease not released: it ends by itself"),
             () = hurry(&shutdown) => {}
         }
     }

@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::config::LeaseConfig;
 use crate::model::{Announcement, Record};
 use crate::store::{Observation, Renewal, Store};
+use crate::telemetry::{LeadershipChange, LeadershipEvent};
 
 /// The least that a wait between two renewals is shortened to.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
@@ -94,7 +95,7 @@ impl<'a> Keeper<'a> {
             end = self.renew() => end,
             end = self.listen(announcements) => end,
             () = stay_alive(leadership, liveness, &self.at_once, &self.pulses) => End::Lost,
-            () = wind_down_on(leadership, shutdown) => End::Released,
+            () = self.wind_down_on(shutdown) => End::Released,
         }
     }
 
@@ -184,8 +185,7 @@ impl<'a> Keeper<'a> {
                     }
                 }
                 Announcement::StepDown { term } if term == leadership.term() => {
-                    tracing::info!(term, "stepping down, as asked");
-                    leadership.wind_down();
+                    self.step_down("asked", "stepping down, as asked");
                 }
                 // The report of its death is wrong, but the lease is gone: a renewal finds out.
                 Announcement::Reaped { term, .. } if term == leadership.term() => {
@@ -195,6 +195,25 @@ impl<'a> Keeper<'a> {
                 _ => {}
             }
         }
+    }
+
+    /// Winds the leadership down once the replica shuts down, and then lets it: never ends.
+    async fn wind_down_on(&self, shutdown: &CancellationToken) {
+        shutdown.cancelled().await;
+        self.step_down("shutdown", "stepping down: this replica leaves");
+        std::future::pending().await
+    }
+
+    /// Begins to hand over.
+    fn step_down(&self, cause: &str, message: &str) {
+        LeadershipEvent {
+            leader: self.observer.replica(),
+            term: self.leadership.term(),
+            cause,
+            ..self.observer.event(LeadershipChange::SteppingDown)
+        }
+        .info(message);
+        self.leadership.wind_down();
     }
 }
 
@@ -209,20 +228,19 @@ fn is_own(leadership: &Leadership, record: &Record) -> bool {
     record.term == leadership.term() && record.lease == leadership.claim().lease().to_string()
 }
 
-/// Winds the leadership down once the replica shuts down, and then lets it: never ends.
-async fn wind_down_on(leadership: &Leadership, shutdown: &CancellationToken) {
-    shutdown.cancelled().await;
-    leadership.wind_down();
-    std::future::pending().await
-}
-
 /// Counts and logs how a leadership ended.
-pub(super) fn report(end: End, leadership: &Leadership) {
+pub(super) fn report(end: End, leadership: &Leadership, observer: &Observer) {
     let Some(reason) = end.reason() else { return };
     counter!("pollux_leadership_lost_total", "reason" => reason).increment(1);
-    let (term, led_for) = (leadership.term(), leadership.age());
+    let event = LeadershipEvent {
+        leader: observer.replica(),
+        term: leadership.term(),
+        cause: reason,
+        led_for: leadership.age(),
+        ..observer.event(LeadershipChange::Ended)
+    };
     match end {
-        End::Released => tracing::info!(term, reason, ?led_for, "leadership ended"),
-        _ => tracing::warn!(term, reason, ?led_for, "leadership ended"),
+        End::Released => event.info("leadership ended"),
+        _ => event.warn("leadership ended"),
     }
 }

@@ -13,6 +13,7 @@ use crate::backoff::Backoff;
 use crate::clock::Moment;
 use crate::model::{Announcement, Record};
 use crate::store::{LeaseValue, Observation, Pulse};
+use crate::telemetry::{LeadershipChange, LeadershipEvent};
 
 /// A lease ends a little after its `PTTL`, which is rounded to milliseconds.
 const ROUNDING: Duration = Duration::from_millis(1);
@@ -49,7 +50,12 @@ impl<D: Duties> Elector<D> {
         select! {
             biased;
             () = shutdown.cancelled() => {}
-            () = sleep_until(until) => tracing::info!("nobody else claims: standing by again"),
+            () = sleep_until(until) => LeadershipEvent {
+                previous_term: self.observer.seen(),
+                cause: "no_standby",
+                ..self.observer.event(LeadershipChange::Unclaimed)
+            }
+            .info("nobody else claims: standing by again"),
             () = self.hear_a_claim() => {}
         }
     }
@@ -98,9 +104,13 @@ impl<D: Duties> Elector<D> {
             }
             untaken += 1;
             if untaken == FRUITLESS_TRIES {
-                tracing::warn!(
-                    tries = untaken,
-                    "the lease is free and cannot be taken: trying on; does Redis answer within 500 ms?"
+                LeadershipEvent {
+                    previous_term: self.observer.seen(),
+                    cause: "contention",
+                    ..self.observer.event(LeadershipChange::Untaken)
+                }
+                .warn(
+                    "the lease is free and cannot be taken: trying on; does Redis answer within 500 ms?",
                 );
             }
         }
@@ -110,12 +120,19 @@ impl<D: Duties> Elector<D> {
     /// that is the younger of two, and readers that followed the other take nothing from it.
     async fn tell_what_was_seen(&mut self, observation: &Observation) {
         let seen = self.observer.seen();
-        let outrun = observation.record.as_ref().is_some_and(|record| record.term < seen);
-        if !outrun || Instant::now() < self.next_telling {
+        let outrun = observation.record.as_ref().filter(|record| record.term < seen);
+        let Some(record) = outrun.filter(|_| Instant::now() >= self.next_telling) else {
             return;
-        }
+        };
         self.next_telling = Instant::now() + self.lease.retry_period;
-        tracing::warn!(seen, "the leader's term is behind one that was claimed elsewhere");
+        LeadershipEvent {
+            leader: &record.replica,
+            term: record.term,
+            previous_term: seen,
+            cause: "other_store",
+            ..self.observer.event(LeadershipChange::Outrun)
+        }
+        .warn("the leader's term is behind one that was claimed elsewhere");
         self.store.announce(&Announcement::Seen { term: seen }).await.ok();
     }
 
@@ -163,7 +180,13 @@ impl<D: Duties> Elector<D> {
         let Record { term, replica, .. } = suspect;
         match self.store.reap(suspect).await {
             Ok(true) => {
-                tracing::warn!(term, leader = replica, "the leader crashed: its lease is free");
+                LeadershipEvent {
+                    leader: replica,
+                    term: *term,
+                    cause: "crashed",
+                    ..self.observer.event(LeadershipChange::Reaped)
+                }
+                .warn("the leader crashed: its lease is free");
                 self.last_pulse
             }
             // Another was faster, or the leader is back.
@@ -196,7 +219,12 @@ impl<D: Duties> Elector<D> {
     /// On another server, which may have lost the lease, gives its holder the time of two
     /// renewals to claim again: the leader needs not change.
     async fn leave_first_try_to_its_holder(&mut self) {
-        tracing::info!("the store was replaced or restarted: waiting for its leader to claim");
+        LeadershipEvent {
+            previous_term: self.observer.seen(),
+            cause: "restarted",
+            ..self.observer.event(LeadershipChange::Waiting)
+        }
+        .info("the store was replaced or restarted: waiting for its leader to claim");
         let until = Instant::now() + self.lease.retry_period * 2;
         while let Ok(heard) = timeout_at(until, self.hear()).await {
             if matches!(heard, Heard::Announcement(_)) {

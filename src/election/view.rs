@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use crate::model::Record;
 use crate::store::{Claim, Observation, StoreError};
+use crate::telemetry::{LeadershipChange, LeadershipEvent};
 
 /// What one replica sees of the election.
 #[derive(Clone, Debug, Default)]
@@ -49,14 +50,28 @@ const HIGHEST_TERM: u64 = 1 << 52;
 
 /// Keeps the [`View`], and the highest term that this replica has seen.
 pub(super) struct Observer {
+    replica: String,
     view: watch::Sender<View>,
     /// The highest term seen; 0 before the first.
     seen: AtomicU64,
+    /// The last term whose leader the log has told of.
+    told: AtomicU64,
 }
 
 impl Observer {
-    pub(super) fn new() -> Self {
-        Self { view: watch::Sender::default(), seen: AtomicU64::new(0) }
+    pub(super) fn new(replica: String) -> Self {
+        let (seen, told) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { replica, view: watch::Sender::default(), seen, told }
+    }
+
+    /// The replica that observes.
+    pub(super) fn replica(&self) -> &str {
+        &self.replica
+    }
+
+    /// An event for its log.
+    pub(super) fn event(&self, change: LeadershipChange) -> LeadershipEvent<'_> {
+        LeadershipEvent::new(change, &self.replica)
     }
 
     pub(super) fn subscribe(&self) -> watch::Receiver<View> {
@@ -90,8 +105,8 @@ impl Observer {
 
     pub(super) fn observed(&self, observation: &Observation) {
         if let Some(record) = &observation.record {
-            if record.term > self.seen() && observation.held_for.is_some() {
-                tracing::info!(leader = record.replica, term = record.term, "standing by");
+            if observation.held_for.is_some() {
+                self.tell_of_leader(record);
             }
             self.saw_term(record.term);
         }
@@ -102,6 +117,22 @@ impl Observer {
             view.store_seen = true;
         });
         self.export();
+    }
+
+    /// Logs that another leads, once for each of its terms, however this replica learnt of it.
+    fn tell_of_leader(&self, record: &Record) {
+        let told = self.told.fetch_max(record.term, Ordering::Relaxed);
+        if record.term <= told {
+            return;
+        }
+        LeadershipEvent {
+            leader: &record.replica,
+            term: record.term,
+            previous_term: told,
+            cause: "another_leads",
+            ..self.event(LeadershipChange::StandingBy)
+        }
+        .info("standing by");
     }
 
     /// Notes that the store did not answer; logs the first of such failures in a row, and those
@@ -119,6 +150,7 @@ impl Observer {
 
     pub(super) fn leads(&self, claim: &Claim, record: Record) {
         self.saw_term(claim.term);
+        self.told.fetch_max(claim.term, Ordering::Relaxed);
         self.view.send_modify(|view| {
             view.leading = Some(claim.term);
             view.record = Some(record);

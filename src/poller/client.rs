@@ -1,16 +1,12 @@
-//! The HTTP clients: how Pollux connects, whom it trusts, and where it lets itself be sent.
+//! The HTTP clients: how Pollux connects, and whom it trusts.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::redirect::{Action, Attempt, Policy};
+use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder};
 
-use super::excerpt;
-
-/// How many redirects of one poll are followed.
-const MOST_REDIRECTS: usize = 5;
 /// How long an unused connection is kept: longer than most intervals, so that polls reuse it.
 const POOL_IDLE: Duration = Duration::from_secs(90);
 /// How many unused connections are kept per host.
@@ -36,8 +32,8 @@ pub(super) fn build(connect_timeout: Duration, trust: Trust) -> Result<Client, r
         .user_agent(concat!("Pollux/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(connect_timeout)
         .dns_resolver(SystemResolver)
-        .redirect(Policy::custom(redirect))
-        .referer(false)
+        // Each one is a request of its own, to be judged and traced.
+        .redirect(Policy::none())
         .no_proxy()
         .tcp_nodelay(true)
         .pool_idle_timeout(POOL_IDLE)
@@ -52,31 +48,6 @@ fn trusting(client: ClientBuilder, trust: Trust) -> ClientBuilder {
     match trust {
         Trust::SystemRoots => client,
         Trust::Nobody => client.tls_certs_only([]),
-    }
-}
-
-/// A redirect that is not followed.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum RefusedRedirect {
-    /// Following it would hand the endpoint's headers to somebody else.
-    #[error("redirected to another origin, {0}; if that is the right place, make it the url")]
-    OtherOrigin(String),
-    /// It may never end.
-    #[error("more than {MOST_REDIRECTS} redirects, the last to {0}; make the final place the url")]
-    TooMany(String),
-}
-
-/// Follows a redirect within its origin, a few times.
-fn redirect(attempt: Attempt<'_>) -> Action {
-    let same_origin =
-        attempt.previous().first().is_some_and(|first| first.origin() == attempt.url().origin());
-    let place = excerpt::place(attempt.url());
-    if !same_origin {
-        attempt.error(RefusedRedirect::OtherOrigin(place))
-    } else if attempt.previous().len() > MOST_REDIRECTS {
-        attempt.error(RefusedRedirect::TooMany(place))
-    } else {
-        attempt.follow()
     }
 }
 

@@ -12,7 +12,7 @@ use super::fetch::{Fetched, Fetcher, Validators};
 use super::journal::Journal;
 use super::outbox::Outbox;
 use super::plan::{Plan, Planned};
-use super::polling::{PollTime, Polling};
+use super::polling::{Means, PollTime, Polling};
 use super::publisher::Publisher;
 use super::replanning::{self, Left};
 use super::schedule::{Due, Schedule};
@@ -21,6 +21,7 @@ use crate::config::EndpointConfig;
 use crate::election::{Duties, Leadership};
 use crate::model::EndpointName;
 use crate::store::{PollState, Store};
+use crate::telemetry::Traces;
 
 /// Polls one endpoint once; [`Fetcher`] does so over HTTP.
 pub trait Fetch: Send + Sync + 'static {
@@ -47,18 +48,25 @@ pub struct Poller<F = Fetcher> {
     store: Arc<dyn Store>,
     plans: watch::Receiver<Arc<Plan<F>>>,
     journal: Arc<Journal>,
+    traces: Traces,
 }
 
 impl<F: Fetch> Poller<F> {
     /// Prepares to poll what the newest of `plans` says.
     pub fn new(store: Arc<dyn Store>, plans: watch::Receiver<Arc<Plan<F>>>) -> Self {
-        Self { store, plans, journal: Arc::default() }
+        Self { store, plans, journal: Arc::default(), traces: Traces::default() }
     }
 
     /// Records polls where others look.
     #[must_use]
     pub fn recording(self, journal: Arc<Journal>) -> Self {
         Self { journal, ..self }
+    }
+
+    /// Traces polls from now on as `traces` has it.
+    #[must_use]
+    pub fn tracing(self, traces: Traces) -> Self {
+        Self { traces, ..self }
     }
 }
 
@@ -81,12 +89,16 @@ impl<F: Fetch> Duties for Poller<F> {
         let agenda = first_polls(now, &endpoints, due, Vec::new());
         let outbox = Outbox::default();
         let (replans, replanned) = mpsc::channel(1);
-        let fetcher = Arc::clone(&plan.fetcher);
         let history = plan.history;
-        let journal = Journal::record(&self.journal);
-        let polling =
-            Polling::new(leadership, fetcher, &outbox, endpoints, replanned, agenda, time, journal)
-                .run();
+        let means = Means {
+            leadership,
+            fetcher: Arc::clone(&plan.fetcher),
+            replans: replanned,
+            outbox: &outbox,
+            journal: Journal::record(&self.journal),
+            traces: &self.traces,
+        };
+        let polling = Polling::new(means, endpoints, agenda, time).run();
         let publisher = Publisher::new(&*self.store, leadership, &outbox, states, history).run();
         let replanning = replanning::follow(&*self.store, plan, plans, replans);
         let tidying = replanning::take_leave_of_strangers(&*self.store, &self.plans, &outbox);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 
-use super::client::{RefusedRedirect, ResolveError};
+use super::client::ResolveError;
 use super::excerpt;
 use crate::config::EndpointConfig;
 
@@ -49,6 +49,11 @@ impl PollFailureKind {
     /// Whether the host was not reached at all, which it might be from another machine.
     pub fn is_unreachable(self) -> bool {
         matches!(self, Self::Resolve | Self::Connect)
+    }
+
+    /// Whether there was a whole answer, though not one of use.
+    pub(super) fn is_answer(self) -> bool {
+        matches!(self, Self::Status | Self::Expect | Self::Redirect)
     }
 
     /// The name in metrics.
@@ -116,19 +121,13 @@ pub(super) fn status(endpoint: &EndpointConfig, status: StatusCode) -> PollFailu
     failure(endpoint, kind, format!("answered {status}, expected 2xx{hint}"))
 }
 
-fn is_redirect(status: StatusCode) -> bool {
+/// Whether a status sends a poll elsewhere.
+pub(super) fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
 /// The request failed before the head of an answer was there.
 pub(super) fn of_request(endpoint: &EndpointConfig, error: &reqwest::Error) -> PollFailure {
-    if let Some(refused) = find::<RefusedRedirect>(error) {
-        return failure(endpoint, PollFailureKind::Redirect, refused);
-    }
-    if let Some(invalid) = find::<url::ParseError>(error) {
-        let what = format!("redirected to something that is no address: {invalid}");
-        return failure(endpoint, PollFailureKind::Redirect, what);
-    }
     if let Some(unresolved) = find::<ResolveError>(error) {
         let host = endpoint.url.host_str().unwrap_or_default();
         let what = format!("cannot resolve {host}: {unresolved}; check the url and the DNS");

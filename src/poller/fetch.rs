@@ -14,7 +14,9 @@ use reqwest::{Client, Method, Request, Response, StatusCode};
 use super::change::content_hash;
 use super::client::{self, Trust};
 use super::excerpt::quote;
+use super::exchange::Exchange;
 use super::failure::{self, PollFailure, PollFailureKind, Progress, failure};
+use super::redirect;
 use crate::config::{EndpointConfig, Expectation};
 use crate::model::{Body, EndpointName, is_json};
 use crate::tls;
@@ -119,12 +121,14 @@ impl Fetcher {
         endpoint: &EndpointConfig,
         validators: &Validators,
     ) -> Result<Fetched, PollFailure> {
-        let mut progress = Progress::Asked;
-        let attempt = self.attempt(endpoint, validators, &mut progress);
-        match tokio::time::timeout(endpoint.timeout, attempt).await {
+        let (mut progress, mut exchange) = (Progress::Asked, Exchange::of_this_poll());
+        let attempt = self.attempt(endpoint, validators, &mut progress, &mut exchange);
+        let result = match tokio::time::timeout(endpoint.timeout, attempt).await {
             Ok(result) => result,
             Err(_elapsed) => Err(failure::timed_out(endpoint, progress)),
-        }
+        };
+        exchange.ended(&result);
+        result
     }
 
     async fn attempt(
@@ -132,6 +136,7 @@ impl Fetcher {
         endpoint: &EndpointConfig,
         validators: &Validators,
         progress: &mut Progress,
+        exchange: &mut Exchange,
     ) -> Result<Fetched, PollFailure> {
         let conditions = validators.conditions();
         let conditional = !conditions.is_empty();
@@ -139,9 +144,8 @@ impl Fetcher {
             let what = "not one of the endpoints that were configured at the start";
             failure(endpoint, PollFailureKind::Connect, what)
         })?;
-        let request = request(endpoint, conditions)?;
-        let response = client.execute(request).await;
-        let response = response.map_err(|error| failure::of_request(endpoint, &error))?;
+        let headers = headers(endpoint, conditions)?;
+        let response = send(client, endpoint, headers, exchange).await?;
 
         let status = response.status();
         if status == StatusCode::NOT_MODIFIED && conditional {
@@ -196,16 +200,40 @@ fn is_plausible(validator: &str) -> bool {
     (1..=LONGEST_VALIDATOR).contains(&validator.len())
 }
 
-/// Makes the request; `headers` begins with the conditions.
-fn request(endpoint: &EndpointConfig, mut headers: HeaderMap) -> Result<Request, PollFailure> {
+/// The headers of the request: the conditions, and the endpoint's own.
+fn headers(endpoint: &EndpointConfig, conditions: HeaderMap) -> Result<HeaderMap, PollFailure> {
+    let mut headers = conditions;
     let configured = configured_headers(endpoint).map_err(|header| {
         let what = format!("header {header:?} has a name or a value that HTTP does not allow");
         failure(endpoint, PollFailureKind::Connect, what)
     })?;
     headers.extend(configured);
-    let mut request = Request::new(Method::GET, endpoint.url.clone());
-    *request.headers_mut() = headers;
-    Ok(request)
+    Ok(headers)
+}
+
+/// Asks, and asks again where it is sent to; the head of the last answer.
+async fn send(
+    client: &Client,
+    endpoint: &EndpointConfig,
+    headers: HeaderMap,
+    exchange: &mut Exchange,
+) -> Result<Response, PollFailure> {
+    let mut place = endpoint.url.clone();
+    let mut followed = 0;
+    loop {
+        let mut request = Request::new(Method::GET, place.clone());
+        *request.headers_mut() = headers.clone();
+        exchange.sends(&mut request);
+        let response = client.execute(request).await;
+        let response = response.map_err(|error| failure::of_request(endpoint, &error))?;
+        exchange.answered(&response);
+        let next = redirect::next(&place, followed, &response);
+        match next.map_err(|error| failure(endpoint, PollFailureKind::Redirect, error))? {
+            Some(next) => place = next,
+            None => return Ok(response),
+        }
+        followed += 1;
+    }
 }
 
 /// The endpoint's own headers, marked so that nothing shows or indexes their values. An error is

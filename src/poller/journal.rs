@@ -169,7 +169,10 @@ impl Recording {
 
     /// Forgets an endpoint that is no longer polled.
     pub(super) fn forget(&self, endpoint: &EndpointName) {
-        self.0.logs.lock().remove(endpoint);
+        let mut logs = self.journal.logs.lock();
+        if logs.recording == self.number {
+            logs.endpoints.remove(endpoint);
+        }
     }
 
     fn change(&self, endpoint: &EndpointName, change: impl FnOnce(&mut Log)) {

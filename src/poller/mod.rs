@@ -10,6 +10,7 @@ mod change;
 mod client;
 mod duties;
 mod excerpt;
+mod exchange;
 mod failure;
 mod fetch;
 mod journal;
@@ -18,10 +19,12 @@ mod plan;
 mod polling;
 mod publisher;
 mod reachability;
+mod redirect;
 mod replanning;
 mod schedule;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod tracked;
 
 pub use catch_up::{Overdue, catch_up};

@@ -5,6 +5,7 @@ use tokio::sync::Notify;
 
 use super::breaker::Breaker;
 use super::fetch::Validators;
+use super::trace::PollTrace;
 use crate::model::{Body, EndpointName};
 use crate::store::PollState;
 
@@ -77,6 +78,7 @@ pub(super) struct Change {
     pub(super) validators: Validators,
     /// Open or closed by later polls that failed.
     pub(super) breaker: Breaker,
+    pub(super) trace: PollTrace,
 }
 
 impl Outbox {
@@ -84,8 +86,9 @@ impl Outbox {
         let mut pending = self.pending.lock();
         pending.unchanged.remove(&endpoint);
         pending.amendments.remove(&endpoint);
-        if pending.changes.insert(endpoint, change).is_none() {
-            pending.order.push_back(endpoint);
+        match pending.changes.insert(endpoint, change) {
+            Some(older) => older.trace.superseded(),
+            None => pending.order.push_back(endpoint),
         }
         self.filled.notify_one();
     }
@@ -213,6 +216,7 @@ mod tests {
     use super::*;
     use crate::model::ClusterName;
     use crate::poller::Schedule;
+    use crate::poller::trace::tests::Ended;
 
     fn change(fetched_at: u64, size: usize) -> Change {
         Change {
@@ -222,6 +226,7 @@ mod tests {
             hash: String::new(),
             validators: Validators::default(),
             breaker: Breaker::default(),
+            trace: PollTrace::default(),
         }
     }
 
@@ -272,6 +277,17 @@ mod tests {
         let (_, amendments) = outbox.take_checks();
         let (validators, breaker) = (Some(Validators::default()), Some(Breaker::default()));
         assert_eq!(amendments[&1], Amendment { validators, breaker });
+    }
+
+    #[test]
+    fn a_change_that_is_replaced_says_so_in_its_trace() {
+        let outbox = Outbox::default();
+        let (trace, ended) = Ended::changed();
+        outbox.changed(7, Change { trace, ..change(1, 1) });
+        assert!(ended.values("").is_empty());
+        outbox.changed(7, change(2, 1));
+        let outcome = ("poll prices".to_owned(), "superseded".to_owned());
+        assert_eq!(ended.values("pollux.publication.outcome"), [outcome]);
     }
 
     #[test]

@@ -17,27 +17,35 @@ use super::outbox::{Change, Outbox, Revision};
 use super::plan::Planned;
 use super::replanning::{Left, Replan};
 use super::schedule::Due;
+use super::trace::PollTrace;
 use super::tracked::Tracked;
 use crate::election::Leadership;
 use crate::model::EndpointName;
+use crate::telemetry::Traces;
 
 /// The most by which two readings of the store's clock differ for want of precision, in ms.
 const CLOCK_ERROR: u64 = 1000;
 
 /// Starts polls when they are due and judges what they bring, under one leadership.
 pub(super) struct Polling<'a, F> {
-    leadership: &'a Leadership,
-    fetcher: Arc<F>,
-    outbox: &'a Outbox,
+    means: Means<'a, F>,
     endpoints: Vec<Tracked>,
-    revisions: mpsc::Receiver<Replan<F>>,
     /// When each endpoint is due next, in ms by the store's clock, the earliest on top.
     agenda: BinaryHeap<Reverse<(u64, usize)>>,
     time: PollTime,
     polls: JoinSet<Poll>,
     /// Which endpoint a task polls.
     running: HashMap<Id, usize>,
-    journal: Recording,
+}
+
+/// What polling takes from elsewhere, and where it hands on.
+pub(super) struct Means<'a, F> {
+    pub(super) leadership: &'a Leadership,
+    pub(super) fetcher: Arc<F>,
+    pub(super) replans: mpsc::Receiver<Replan<F>>,
+    pub(super) outbox: &'a Outbox,
+    pub(super) journal: Recording,
+    pub(super) traces: &'a Traces,
 }
 
 /// A poll that has ended.
@@ -45,6 +53,7 @@ struct Poll {
     started: Instant,
     ended: Instant,
     result: Result<Fetched, PollFailure>,
+    trace: PollTrace,
 }
 
 /// The store's time as of the start of a leadership, going on with the monotonic clock: a jump of
@@ -77,33 +86,24 @@ impl PollTime {
 impl<'a, F: Fetch> Polling<'a, F> {
     /// Prepares to poll each of `endpoints` first when `agenda` says, and to record that.
     pub(super) fn new(
-        leadership: &'a Leadership,
-        fetcher: Arc<F>,
-        outbox: &'a Outbox,
+        means: Means<'a, F>,
         endpoints: Vec<Tracked>,
-        revisions: mpsc::Receiver<Replan<F>>,
         agenda: impl IntoIterator<Item = (usize, u64)>,
         time: PollTime,
-        journal: Recording,
     ) -> Self {
-        let note = |(endpoint, due): (usize, u64)| {
-            journal.due(endpoint, &endpoints[endpoint].config.name, due);
-            Reverse((due, endpoint))
-        };
-        let agenda = agenda.into_iter().map(note).collect();
         let (polls, running) = (JoinSet::new(), HashMap::new());
-        Self {
-            leadership,
-            fetcher,
-            outbox,
-            endpoints,
-            revisions,
-            agenda,
-            time,
-            polls,
-            running,
-            journal,
+        let mut polling =
+            Self { means, endpoints, agenda: BinaryHeap::new(), time, polls, running };
+        for (place, at) in agenda {
+            polling.schedule(place, at);
         }
+        polling
+    }
+
+    /// Notes when an endpoint is due next.
+    fn schedule(&mut self, place: usize, at: u64) {
+        self.means.journal.due(place, &self.endpoints[place].config.name, at);
+        self.agenda.push(Reverse((at, place)));
     }
 
     /// Polls until the leadership winds down. Polls that have no answer by then are cancelled;
@@ -113,17 +113,17 @@ impl<'a, F: Fetch> Polling<'a, F> {
             let due = self.agenda.peek().map(|Reverse((due, _))| self.time.instant(*due));
             select! {
                 biased;
-                () = self.leadership.winding_down() => break,
+                () = self.means.leadership.winding_down() => break,
                 Some(poll) = self.polls.join_next_with_id() => self.settle(poll),
-                Some(replan) = self.revisions.recv() => self.replan(replan),
-                () = may_start(self.leadership, due) => self.start_due(),
+                Some(replan) = self.means.replans.recv() => self.replan(replan),
+                () = may_start(self.means.leadership, due) => self.start_due(),
             }
         }
         self.polls.abort_all();
         while let Some(poll) = self.polls.join_next_with_id().await {
             self.settle(poll);
         }
-        self.outbox.close();
+        self.means.outbox.close();
     }
 
     /// Starts every poll that is due, unless the last one of its endpoint is still under way, or
@@ -147,21 +147,27 @@ impl<'a, F: Fetch> Polling<'a, F> {
             // Never the same slot again, should the timer have been early.
             let next = tracked.schedule.next_after(now.max(due));
             self.agenda.push(Reverse((next, endpoint)));
-            self.journal.due(endpoint, &tracked.config.name, next);
+            self.means.journal.due(endpoint, &tracked.config.name, next);
             if tracked.in_flight.is_some() {
                 tracked.metrics.skipped.increment(1);
-                self.journal.skipped(&tracked.config.name, due);
+                self.means.journal.skipped(&tracked.config.name, due);
                 continue;
             }
-            self.journal.sent();
+            self.means.journal.sent();
             let late = Duration::from_millis(now - due);
             histogram!("pollux_schedule_lag_seconds").record(late);
             let (config, validators) = (Arc::clone(&tracked.config), tracked.validators.clone());
-            let fetcher = Arc::clone(&self.fetcher);
+            let fetcher = Arc::clone(&self.means.fetcher);
+            let trace = PollTrace::begin(
+                self.means.traces,
+                &config.name,
+                self.means.leadership.term(),
+                late,
+            );
             let task = self.polls.spawn(async move {
                 let started = Instant::now();
-                let result = fetcher.fetch(&config, &validators).await;
-                Poll { started, ended: Instant::now(), result }
+                let result = trace.scope(fetcher.fetch(&config, &validators)).await;
+                Poll { started, ended: Instant::now(), result, trace }
             });
             self.running.insert(task.id(), endpoint);
             tracked.in_flight = Some(task);
@@ -172,8 +178,8 @@ impl<'a, F: Fetch> Polling<'a, F> {
     fn replan(&mut self, replan: Replan<F>) {
         let Replan { plan, left } = replan;
         let now = self.time.now();
-        self.fetcher = Arc::clone(&plan.fetcher);
-        self.outbox.revise(Revision::History(plan.history));
+        self.means.fetcher = Arc::clone(&plan.fetcher);
+        self.means.outbox.revise(Revision::History(plan.history));
         let mut places: HashMap<EndpointName, usize> = self
             .endpoints
             .iter()
@@ -208,16 +214,16 @@ impl<'a, F: Fetch> Polling<'a, F> {
             let moved = tracked.schedule != schedule;
             return moved.then(|| Due::At(tracked.schedule.next_after(now)));
         }
-        self.outbox.revise(Revision::Redirected(place, tracked.request.to_string()));
+        self.means.outbox.revise(Revision::Redirected(place, tracked.request.to_string()));
         self.abort(place);
         Some(Due::Overdue { since: None })
     }
 
     /// Takes up an endpoint, where somebody else may have polled it before.
     fn add(&mut self, planned: &Planned, left: &Left, now: u64) -> Due {
-        let base = self.leadership.claim().base;
+        let base = self.means.leadership.claim().base;
         let (tracked, state, due) = take_up(planned, left, base, now);
-        self.outbox.revise(Revision::Added(planned.config.name.clone(), state));
+        self.means.outbox.revise(Revision::Added(planned.config.name.clone(), state));
         self.endpoints.push(tracked);
         due
     }
@@ -226,8 +232,8 @@ impl<'a, F: Fetch> Polling<'a, F> {
         self.abort(place);
         if let Some(tracked) = self.endpoints.get_mut(place) {
             tracked.retire();
-            self.outbox.retire(place, tracked.config.name.clone());
-            self.journal.forget(&tracked.config.name);
+            self.means.outbox.retire(place, tracked.config.name.clone());
+            self.means.journal.forget(&tracked.config.name);
         }
     }
 
@@ -250,8 +256,7 @@ impl<'a, F: Fetch> Polling<'a, F> {
             self.agenda.iter().map(|Reverse((at, place))| (*at, endpoints[*place].schedule));
         let first = first_polls(now, endpoints, due, others.collect());
         for (place, at) in first {
-            self.journal.due(place, &self.endpoints[place].config.name, at);
-            self.agenda.push(Reverse((at, place)));
+            self.schedule(place, at);
         }
     }
 
@@ -261,7 +266,7 @@ impl<'a, F: Fetch> Polling<'a, F> {
         let Some(endpoint) = self.running.remove(&id) else { return };
         let tracked = &mut self.endpoints[endpoint];
         tracked.in_flight = None;
-        let Poll { started, ended, result } = match poll {
+        let Poll { started, ended, result, trace } = match poll {
             Ok((_, poll)) => poll,
             Err(error) if error.is_cancelled() => return,
             Err(error) => {
@@ -270,53 +275,58 @@ impl<'a, F: Fetch> Polling<'a, F> {
             }
         };
         tracked.metrics.seconds.record(ended - started);
-        let at = self.leadership.store_time(ended);
+        let at = self.means.leadership.store_time(ended);
         let outcome = match result {
             Ok(fetched) => {
-                if tracked.recovered() {
-                    self.outbox.breaker(endpoint, tracked.breaker);
+                if tracked.recovered(&trace) {
+                    self.means.outbox.breaker(endpoint, tracked.breaker);
                 }
                 let slot = tracked.schedule.last_at_or_before(self.time.at(started));
-                self.accept(endpoint, fetched, stamp(at, slot))
+                self.accept(endpoint, fetched, stamp(at, slot), trace)
             }
             Err(failure) => {
-                tracked.failed(&failure, self.time.at(ended));
+                tracked.failed(&failure, self.time.at(ended), &trace);
+                trace.failed(&failure);
                 let left = match failure.kind.is_unreachable() {
                     true => tracked.breaker.to_be_tried_from_elsewhere(),
                     false => tracked.breaker,
                 };
-                self.outbox.breaker(endpoint, left);
+                self.means.outbox.breaker(endpoint, left);
                 Outcome::Failed(failure.kind)
             }
         };
         let Tracked { config, breaker, .. } = &self.endpoints[endpoint];
-        self.journal.polled(&config.name, outcome, at, ended - started, *breaker);
+        self.means.journal.polled(&config.name, outcome, at, ended - started, *breaker);
     }
 
     /// Hands a good answer to the outbox, as a change or as a check at `at`; which of them.
-    fn accept(&mut self, endpoint: usize, fetched: Fetched, at: u64) -> Outcome {
+    fn accept(&mut self, endpoint: usize, fetched: Fetched, at: u64, trace: PollTrace) -> Outcome {
         let tracked = &mut self.endpoints[endpoint];
         match fetched {
             Fetched::NotModified => {
                 tracked.metrics.not_modified.increment(1);
-                self.outbox.unchanged(endpoint, at, None);
+                self.means.outbox.unchanged(endpoint, at, None);
+                trace.checked("not_modified");
                 Outcome::NotModified
             }
             Fetched::Body { validators, hash, .. } if hash == tracked.hash => {
                 tracked.metrics.unchanged.increment(1);
                 let news = (validators != tracked.validators).then(|| validators.clone());
                 tracked.validators = validators;
-                self.outbox.unchanged(endpoint, at, news);
+                self.means.outbox.unchanged(endpoint, at, news);
+                trace.checked("unchanged");
                 Outcome::Unchanged
             }
             Fetched::Body { content_type, body, validators, hash } => {
                 tracked.metrics.changed.increment(1);
                 tracked.hash.clone_from(&hash);
                 tracked.validators = validators.clone();
-                let breaker = tracked.breaker;
+                let (breaker, fetched_at) = (tracked.breaker, at);
+                tracing::debug!(endpoint = %tracked.config.name, trace_id = trace.id(), "changed");
+                let trace = trace.changed();
                 let change =
-                    Change { fetched_at: at, content_type, body, hash, validators, breaker };
-                self.outbox.changed(endpoint, change);
+                    Change { fetched_at, content_type, body, hash, validators, breaker, trace };
+                self.means.outbox.changed(endpoint, change);
                 Outcome::Changed
             }
         }

@@ -6,6 +6,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::fetch::Validators;
 use super::outbox::{Amendment, Change, Outbox, Revision, Taken};
+use super::trace::BatchTrace;
 use crate::backoff::Backoff;
 use crate::election::{Leadership, Refutation};
 use crate::model::{Beat, EndpointName, Gone, Publication, Record, Version};
@@ -58,8 +59,9 @@ impl<'a> Publisher<'a> {
                 () = sleep_until(self.next_beat) => {}
             }
             let closed = self.outbox.is_closed();
-            let mut batch = self.compose(closed);
-            let delivering = self.deliver(&mut batch);
+            let mut trace = BatchTrace::default();
+            let mut batch = self.compose(closed, &mut trace);
+            let delivering = self.deliver(&mut batch, &mut trace);
             if !closed {
                 delivering.await;
             } else if timeout(MOST_FAREWELL, delivering).await.is_err() {
@@ -74,15 +76,16 @@ impl<'a> Publisher<'a> {
     }
 
     /// Makes a batch of what is pending, with a beat if one is due.
-    fn compose(&mut self, closing: bool) -> Batch {
+    fn compose(&mut self, closing: bool, trace: &mut BatchTrace) -> Batch {
         let Taken { revisions, changes, gone } = self.outbox.take();
         revisions.into_iter().for_each(|revision| self.apply(revision));
         let mut batch = Batch { after: self.sequence, history: self.history, ..Batch::default() };
         let term = self.leadership.term();
-        for (endpoint, change) in changes {
+        for (endpoint, mut change) in changes {
             let version = Version::new(term, batch.last() + 1);
             if let Some((name, state)) = self.endpoints.get_mut(endpoint) {
                 batch.checked.push((name.clone(), change.fetched_at));
+                trace.add(std::mem::take(&mut change.trace), version);
                 batch.items.push(item(name, state, version, change));
             }
         }
@@ -135,7 +138,7 @@ impl<'a> Publisher<'a> {
 
     /// Lets a batch take effect, however often it must be sent. If the store refuses it, the
     /// leadership is over and this never ends: whoever waits for it is dropped.
-    async fn deliver(&self, batch: &mut Batch) {
+    async fn deliver(&self, batch: &mut Batch, trace: &mut BatchTrace) {
         let mut backoff = Backoff::up_to(LONGEST_WAIT);
         let mut sent_before = false;
         loop {
@@ -154,6 +157,7 @@ impl<'a> Publisher<'a> {
                     let (term, by_term) = (self.leadership.term(), standing.map(|by| by.term));
                     tracing::warn!(term, by_term, "publication fenced");
                     count("fenced", batch);
+                    trace.fenced();
                     return self.give_up(Refutation::Fenced).await;
                 }
                 Ok(Published::OtherServer) => return self.give_up(Refutation::OtherServer).await,
@@ -164,6 +168,7 @@ impl<'a> Publisher<'a> {
                     if !sent_before {
                         count("failed", batch);
                     }
+                    trace.failed(&error);
                     sent_before = true;
                     // Gateways take what a beat tells for new: what waited for long is not.
                     self.forget_checks(batch);
@@ -172,6 +177,7 @@ impl<'a> Publisher<'a> {
             }
         }
         count("accepted", batch);
+        trace.accepted(batch.items.len());
         if backoff.reset() {
             tracing::info!(term = self.leadership.term(), "publishing again");
         }
@@ -211,7 +217,7 @@ impl<'a> Publisher<'a> {
 
 /// The publication of a change, and the state of its endpoint from then on.
 fn item(name: &EndpointName, state: &mut PollState, version: Version, change: Change) -> BatchItem {
-    let Change { fetched_at, content_type, body, hash, validators, breaker } = change;
+    let Change { fetched_at, content_type, body, hash, validators, breaker, .. } = change;
     *state = PollState {
         version,
         hash,

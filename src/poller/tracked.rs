@@ -9,6 +9,7 @@ use super::failure::{PollFailure, PollFailureKind};
 use super::fetch::Validators;
 use super::plan::{Planned, asks_alike};
 use super::schedule::Schedule;
+use super::trace::PollTrace;
 use crate::config::EndpointConfig;
 use crate::store::PollState;
 use crate::telemetry::EndpointLabels;
@@ -98,7 +99,7 @@ impl Tracked {
     }
 
     /// Ends a row of failures, and logs it; `false` if there was none.
-    pub(super) fn recovered(&mut self) -> bool {
+    pub(super) fn recovered(&mut self, trace: &PollTrace) -> bool {
         let (failures, was_open) = (self.breaker.failures(), self.breaker.is_open());
         self.failing = None;
         if failures == 0 {
@@ -106,31 +107,37 @@ impl Tracked {
         }
         self.breaker.succeeded();
         self.shown.set(false);
-        let endpoint = &self.config.name;
+        let (endpoint, trace_id) = (&self.config.name, trace.id());
         match was_open {
-            true => tracing::info!(%endpoint, failures, "polled again, at every interval from now"),
-            false => tracing::info!(%endpoint, failures, "polled again"),
+            true => tracing::info!(
+                %endpoint, failures, trace_id, "polled again, at every interval from now"
+            ),
+            false => tracing::info!(%endpoint, failures, trace_id, "polled again"),
         }
         true
     }
 
     /// Counts a failure that ended at `now_ms` and logs it, the first of its kind in a row where
     /// everybody sees it.
-    pub(super) fn failed(&mut self, failure: &PollFailure, now_ms: u64) {
+    pub(super) fn failed(&mut self, failure: &PollFailure, now_ms: u64, trace: &PollTrace) {
         self.metrics.failure(failure.kind);
         let (known, was_open) = (self.breaker.failures() > 0, self.breaker.is_open());
         self.breaker.failed(self.schedule, now_ms);
         let failures = self.breaker.failures();
         let (endpoint, kind) = (&self.config.name, failure.kind.as_str());
-        let last = self.failing.replace(failure.kind);
+        let (last, trace_id) = (self.failing.replace(failure.kind), trace.id());
         // What the last leader saw fail, it has told.
         if last.map_or(!known, |last| last != failure.kind) {
-            tracing::warn!(%endpoint, kind, "poll failed, keeping the last good snapshot: {failure}");
+            tracing::warn!(
+                %endpoint, kind, trace_id, "poll failed, keeping the last good snapshot: {failure}"
+            );
         } else {
-            tracing::debug!(%endpoint, kind, failures, "poll failed: {failure}");
+            tracing::debug!(%endpoint, kind, failures, trace_id, "poll failed: {failure}");
         }
         if self.breaker.is_open() && !was_open {
-            tracing::warn!(%endpoint, kind, failures, "polling less often until a poll succeeds");
+            tracing::warn!(
+                %endpoint, kind, failures, trace_id, "polling less often until a poll succeeds"
+            );
         }
         self.shown.set(self.breaker.is_open());
     }

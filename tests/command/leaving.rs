@@ -73,7 +73,7 @@ async fn a_leader_leaves_with_open_streams_and_a_poll_that_is_not_answered() {
         })
         .await;
     }
-    assert!(replica.logged("leadership ended").is_some_and(|event| event["reason"] == "released"));
+    assert!(replica.logged("leadership ended").is_some_and(|event| event["cause"] == "released"));
     let held: Option<Vec<u8>> = redis::cmd("GET")
         .arg("{pollux:test}:lease")
         .query_async(&mut redis.connection().await)

@@ -14,6 +14,7 @@ mod common;
 
 mod cluster;
 mod endpoints;
+mod leadership_logs;
 mod leaving;
 mod logs;
 mod metrics;

@@ -144,7 +144,7 @@ pub(crate) fn at_the_top() -> Vec<(&'static str, &'static str)> {
         ("Drain: 1s", "6: Drain: unknown setting; did you mean `drain`?"),
         (
             "x: 1",
-            "6: x: unknown setting; known here: cluster, replica, address, redis, lease, history, endpoints, defaults, gateway, admin, drain",
+            "6: x: unknown setting; known here: cluster, replica, address, redis, lease, history, endpoints, defaults, gateway, admin, traces, drain",
         ),
         ("cluster: d", "6: cluster: given twice, first in line 1"),
         ("[a]: 1", "6: expected a key of text, found a list"),

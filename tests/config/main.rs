@@ -16,6 +16,7 @@ mod overrides;
 mod redis;
 mod schema;
 mod secrets;
+mod traces;
 
 use pollux::config::{Config, Environment};
 use tempfile::TempDir;

@@ -315,6 +315,7 @@ mod tests {
             replicas: Vec::new(),
             served: Default::default(),
             timeline: vec![claimed],
+            history: 0,
             polls: Default::default(),
             endpoints: Some(endpoints.into_iter().collect()),
         }

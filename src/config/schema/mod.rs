@@ -14,8 +14,10 @@ mod tests;
 
 use serde_json::{Map, Value, json};
 
-use super::endpoints::{LARGEST_BODY, LONGEST_HEADER, MOST_HEADERS, OWN_HEADERS};
+use super::endpoints::{self, LARGEST_BODY};
+use super::headers::{LONGEST_HEADER, MOST_HEADERS};
 use super::settings::{LONGEST_HISTORY, MOST_STREAMS};
+use super::traces;
 use shapes::{
     ADDRESS, HEADER_NAME, HTTP_URL, LISTEN, MEDIA_RANGE, NUMBER, REDIS_URL, SIZE, duration,
     duration_or_off, list_or_text, number, or, scalar, text,
@@ -46,6 +48,7 @@ pub fn schema() -> Value {
             ("defaults", section("What holds for endpoints that do not say otherwise.", policy())),
             ("gateway", gateway()),
             ("admin", admin()),
+            ("traces", traces()),
             ("drain", or("20s", duration(drain))),
         ],
     );
@@ -173,18 +176,22 @@ fn policy() -> Vec<Property> {
         ("connect_timeout", duration(connect)),
         ("max_body", or("10MiB", number(max_body, SIZE, 1, LARGEST_BODY))),
         ("stale_after", duration(stale)),
-        ("headers", headers()),
+        (
+            "headers",
+            headers("Headers of the request, beside those of defaults.", &endpoints::OWN_HEADERS),
+        ),
         ("expect", section(about_expect, expect)),
     ]
 }
 
-fn headers() -> Value {
+/// Headers of a request, but for those of `own`, which Pollux sets itself.
+fn headers(about: &str, own: &[&str]) -> Value {
     let own: Vec<String> =
-        OWN_HEADERS.iter().flat_map(|name| [(*name).to_owned(), capitalised(name)]).collect();
+        own.iter().flat_map(|name| [(*name).to_owned(), capitalised(name)]).collect();
     let mut value = scalar("A header's value.", "[\\t -~]*");
     value["maxLength"] = json!(LONGEST_HEADER);
     json!({
-        "description": "Headers of the request, beside those of defaults.",
+        "description": about,
         "type": "object",
         "maxProperties": MOST_HEADERS,
         "propertyNames": { "pattern": format!("^{HEADER_NAME}$"), "not": { "enum": own } },
@@ -199,6 +206,28 @@ fn capitalised(name: &str) -> String {
         None => word.to_owned(),
     };
     name.split('-').map(word).collect::<Vec<_>>().join("-")
+}
+
+fn traces() -> Value {
+    let endpoint = "The collector's base URL for OTLP over HTTP, such as http://collector:4318.";
+    let ratio = "The share of polls that are traced, from 0 to 1.";
+    let mut traces = section(
+        "Where traces of polls are sent to; absent: nowhere.",
+        vec![
+            ("endpoint", text(endpoint, HTTP_URL)),
+            ("ratio", or(traces::RATIO, share(ratio))),
+            ("headers", headers("Headers of the export.", &traces::OWN_HEADERS)),
+        ],
+    );
+    traces["required"] = json!(["endpoint"]);
+    traces
+}
+
+/// A number from 0 to 1.
+fn share(about: &str) -> Value {
+    let mut share = number(about, r"0*(0|0?\.[0-9]+|1(\.0*)?|0\.)", 0, 1);
+    share["type"] = json!(["number", "string"]);
+    share
 }
 
 fn gateway() -> Value {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::environment::Environment;
 use super::super::errors::Problems;
 use super::super::reader::Reader;
-use super::super::{Config, endpoints, redis, settings, values, yaml};
+use super::super::{Config, endpoints, redis, settings, traces, values, yaml};
 use super::{schema, shapes};
 
 /// Every list of settings that the reader knows, with where the schema has the same.
@@ -26,6 +26,7 @@ fn sections() -> Vec<(&'static str, &'static [&'static str])> {
         ("/properties/defaults/properties/expect", &endpoints::EXPECT),
         ("/properties/gateway", &settings::GATEWAY),
         ("/properties/admin", &settings::ADMIN),
+        ("/properties/traces", &traces::SETTINGS),
     ]
 }
 
