@@ -2,6 +2,7 @@
 //!
 //! Exit status: 0 done; 1 failed while running; 2 wrong usage; 78 bad configuration.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -34,6 +35,10 @@ enum Command {
         /// The port of the page, on this machine alone; 0 takes any free one
         #[arg(long, default_value_t = 8080)]
         port: u16,
+        /// Serve the sample backend alone, at this address such as 0.0.0.0:9000, for replicas that
+        /// run elsewhere to poll: /prices, /departures, /weather and /status
+        #[arg(long, value_name = "ADDRESS", conflicts_with = "port")]
+        backend: Option<SocketAddr>,
     },
     /// Read and check a configuration; print what would run and what it would cost
     Check {
@@ -120,7 +125,10 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run { config, role } => command::run::run(config.load()?, role),
-        Command::Demo { port } => command::demo::run(port),
+        Command::Demo { port, backend } => match backend {
+            Some(address) => command::demo::serve_backend(address),
+            None => command::demo::run(port),
+        },
         Command::Check { config } => command::print(&command::check::report(&config.load()?)),
         Command::Preflight { config, role } => {
             command::print(&command::preflight::report(&config.load()?, role)?)
