@@ -211,6 +211,15 @@ def all_run(cluster):
     check("they agree on one leader", known and len(leaders) == 1 and None not in leaders, leaders)
 
 
+def kernel_status(facts):
+    """What the kernel tells of a container's first process; `None` where this is not its machine."""
+    at = Path(f"/proc/{facts['State']['Pid']}")
+    if not at.exists() or facts["Id"] not in (at / "cgroup").read_text():
+        return None
+    lines = (at / "status").read_text().splitlines()
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+
 def all_are_confined(cluster):
     """Every container as the chart's pods are."""
     for service in cluster.services:
@@ -224,12 +233,11 @@ def all_are_confined(cluster):
         published = [binding["HostIp"] for bindings in (host["PortBindings"] or {}).values()
                      for binding in bindings]
         check(f"{service}: published on this machine alone", set(published) <= {"127.0.0.1"}, published)
-        status = Path(f"/proc/{facts['State']['Pid']}/status")
-        # Another user's processes, or another machine's, are not seen.
-        if status.exists():
-            lines = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
-            check(f"{service}: the kernel agrees", lines["CapEff"] == lines["CapBnd"] == "0" * 16
-                  and lines["NoNewPrivs"] == "1" and "0" not in lines["Uid"].split(), lines)
+        status = kernel_status(facts)
+        if status:
+            none = status["CapEff"] == status["CapBnd"] == "0" * 16
+            user = "0" not in status["Uid"].split()
+            check(f"{service}: the kernel agrees", none and user and status["NoNewPrivs"] == "1", status)
 
 
 def leaves_and_crashes(cluster):
@@ -267,11 +275,9 @@ def hands_over_when_asked(cluster):
 
 def measure(cluster):
     for service in ("backend", *REPLICAS):
-        facts = inspect(cluster.container(service))
-        status = Path(f"/proc/{facts['State']['Pid']}/status")
-        if status.exists():
-            lines = dict(line.split(":\t", 1) for line in status.read_text().splitlines() if ":\t" in line)
-            print(f"        {service}: {lines['VmRSS'].strip()} resident")
+        status = kernel_status(inspect(cluster.container(service)))
+        if status:
+            print(f"        {service}: {status['VmRSS'].strip()} resident")
 
 
 def prove(files, last):
@@ -292,7 +298,7 @@ def prove(files, last):
         leaves_and_crashes(cluster)
     except BaseException:
         if cluster:
-            print(cluster.compose("logs", "--tail", "30"))
+            print(cluster.compose("logs", "--no-color", "--tail", "10"))
         raise
     finally:
         if cluster:
