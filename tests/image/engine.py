@@ -225,14 +225,18 @@ def all_are_confined(cluster):
     for service in cluster.services:
         facts = inspect(cluster.container(service))
         host, user = facts["HostConfig"], facts["Config"]["User"]
-        check(f"{service}: read-only root", host["ReadonlyRootfs"])
-        check(f"{service}: no capabilities", host["CapDrop"] == ["ALL"] and not host["CapAdd"])
-        check(f"{service}: no new privileges", "no-new-privileges:true" in host["SecurityOpt"])
-        check(f"{service}: not root", user == ("redis" if service == "redis" else "65532:65532"), user)
-        check(f"{service}: starts again", host["RestartPolicy"]["Name"] == "unless-stopped")
-        published = [binding["HostIp"] for bindings in (host["PortBindings"] or {}).values()
-                     for binding in bindings]
-        check(f"{service}: published on this machine alone", set(published) <= {"127.0.0.1"}, published)
+        published = {binding["HostIp"] for bindings in (host["PortBindings"] or {}).values()
+                     for binding in bindings}
+        for what, holds in {
+            "its root is read-only": host["ReadonlyRootfs"],
+            "it has no capability": host["CapDrop"] == ["ALL"] and not host["CapAdd"],
+            "it cannot gain a privilege": "no-new-privileges:true" in (host["SecurityOpt"] or []),
+            "it is not root": user == ("redis" if service == "redis" else "65532:65532"),
+            "it starts again": host["RestartPolicy"]["Name"] == "unless-stopped",
+            "its ports are this machine's alone": published <= {"127.0.0.1"},
+        }.items():
+            check_silently(holds, f"{service}: {what}: {host}")
+        check(f"{service} is confined: root, capabilities, privileges, user, ports", True)
         status = kernel_status(facts)
         if status:
             none = status["CapEff"] == status["CapBnd"] == "0" * 16
