@@ -21,7 +21,10 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run { config, role } => command::run::run(config.source(), role),
-        Command::Demo { port } => command::demo::run(port),
+        Command::Demo { port, backend } => match backend {
+            Some(address) => command::demo::serve_backend(address),
+            None => command::demo::run(port),
+        },
         Command::Check { config } => command::print(&command::check::report(&config.load()?)),
         Command::Preflight { config, role } => {
             command::print(&command::preflight::report(&config.load()?, role)?)

@@ -1,5 +1,6 @@
 //! The command line's arguments.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -37,6 +38,10 @@ pub enum Command {
         /// The port of the page, on this machine alone; 0 takes any free one
         #[arg(long, default_value_t = 8080)]
         port: u16,
+        /// Serve the sample backend alone, at this address such as 0.0.0.0:9000, for replicas that
+        /// run elsewhere to poll: /prices, /departures, /weather and /status
+        #[arg(long, value_name = "ADDRESS", conflicts_with = "port")]
+        backend: Option<SocketAddr>,
     },
     /// Read and check a configuration; print what would run and what it would cost
     Check {

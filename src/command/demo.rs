@@ -1,7 +1,9 @@
 //! `pollux demo`: everything in one process, with a page to watch.
 
+use std::net::SocketAddr;
+
 use super::{Failure, print, runtime, shutdown_on_signal};
-use crate::demo::{Demo, DemoError};
+use crate::demo::{Demo, DemoError, SampleBackend};
 use crate::telemetry;
 
 /// Only what went wrong, so that the address stands out.
@@ -14,12 +16,36 @@ const LOGGED: &str = "warn";
 pub fn run(port: u16) -> Result<(), Failure> {
     telemetry::install_log_of(LOGGED);
     runtime()?.block_on(async {
-        let failed = |error: DemoError| Failure::Other(error.to_string());
         let shutdown = shutdown_on_signal()?;
         let demo = Demo::open(port, shutdown).await.map_err(failed)?;
         print(&welcome(&format!("http://{}", demo.address())))?;
         demo.run().await.map_err(failed)
     })
+}
+
+/// Serves the sample backend alone, port 0 for any free one, until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub fn serve_backend(address: SocketAddr) -> Result<(), Failure> {
+    telemetry::install_log_of(LOGGED);
+    runtime()?.block_on(async {
+        let shutdown = shutdown_on_signal()?;
+        let backend = SampleBackend::open(address).await.map_err(failed)?;
+        print(&paths(&backend))?;
+        backend.run(shutdown).await;
+        Ok(())
+    })
+}
+
+fn failed(error: DemoError) -> Failure {
+    Failure::Other(error.to_string())
+}
+
+/// A URL in each line.
+fn paths(backend: &SampleBackend) -> String {
+    let url = |name| format!("http://{}/{name}\n", backend.address());
+    SampleBackend::NAMES.into_iter().map(url).collect()
 }
 
 fn welcome(address: &str) -> String {

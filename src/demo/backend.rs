@@ -1,5 +1,6 @@
 //! The sample backend: the kind of HTTP server that Pollux is made for.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -11,14 +12,51 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use fastrand::Rng;
 use parking_lot::Mutex;
+use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::sample::Sample;
+use super::sample::{self, Sample};
+use super::{DemoError, FAREWELL};
+use crate::http;
 
 /// How often the data goes on by a step.
 const STEP: Duration = Duration::from_millis(500);
+
+/// The sample backend alone, for replicas in other processes, with its port open, ready to run.
+pub struct SampleBackend {
+    address: SocketAddr,
+    listener: TcpListener,
+}
+
+impl SampleBackend {
+    /// What it serves, each at the path of its name.
+    pub const NAMES: [&str; 4] =
+        [sample::PRICES, sample::DEPARTURES, sample::WEATHER, sample::STATUS];
+
+    /// Opens its port; 0 stands for any free one.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on.
+    pub async fn open(address: SocketAddr) -> Result<Self, DemoError> {
+        let listener = http::bind(address, "--backend").await?;
+        Ok(Self { address: listener.local_addr()?, listener })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves data that changes, until `shutdown`.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let backend = Arc::new(Backend::new());
+        let routes = router(Arc::clone(&backend));
+        let serving = http::serve(self.listener, routes, FAREWELL, shutdown.clone());
+        tokio::join!(serving, backend.change(shutdown));
+    }
+}
 
 /// Data that changes, and a count of who asked for it.
 pub(super) struct Backend {

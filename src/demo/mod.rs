@@ -31,6 +31,8 @@ use crate::http::{self, BindError};
 use crate::hub::Hub;
 use crate::model::InvalidName;
 use crate::store::EmbeddedStore;
+pub use backend::SampleBackend;
+
 use backend::Backend;
 use readers::Readers;
 use replicas::Replicas;

@@ -6,6 +6,7 @@
     reason = "the exemption for tests does not reach their helpers"
 )]
 
+mod backend;
 mod page;
 mod process;
 
@@ -167,7 +168,7 @@ async fn ctrl_c_ends_it_with_status_0_a_free_port_and_no_complaint() {
 async fn a_taken_port_is_an_error_that_names_the_option() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = taken.local_addr().unwrap().port();
-    let ended = run_to_end(port).await;
+    let ended = run_to_end(&["--port", &port.to_string()]).await;
     assert_eq!(ended.status, Some(1));
     assert!(ended.stderr.contains(&format!("127.0.0.1:{port}")), "{}", ended.stderr);
     assert!(ended.stderr.contains("--port"), "{}", ended.stderr);

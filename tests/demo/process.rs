@@ -24,10 +24,11 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
 }
 
-fn command(port: u16) -> Command {
+fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pollux"));
     command
-        .args(["demo", "--port", &port.to_string()])
+        .arg("demo")
+        .args(arguments)
         .env_remove("RUST_LOG")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -39,7 +40,12 @@ fn command(port: u16) -> Command {
 impl Demo {
     /// Starts a demo on a free port and waits for its address.
     pub(crate) async fn start() -> Self {
-        let mut child = command(0).spawn().unwrap();
+        Self::start_with(&["--port", "0"]).await
+    }
+
+    /// The same with other arguments; the address is the first that it prints.
+    pub(crate) async fn start_with(arguments: &[&str]) -> Self {
+        let mut child = command(arguments).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
         let address = async {
             loop {
@@ -68,8 +74,8 @@ impl Demo {
 }
 
 /// Runs a demo that is expected to end by itself.
-pub(crate) async fn run_to_end(port: u16) -> Ended {
-    end(command(port).spawn().unwrap()).await
+pub(crate) async fn run_to_end(arguments: &[&str]) -> Ended {
+    end(command(arguments).spawn().unwrap()).await
 }
 
 async fn end(mut child: Child) -> Ended {
