@@ -99,7 +99,7 @@ impl<'a> AdminClient<'a> {
 }
 
 /// The innermost error: the others only say that something failed.
-fn root_cause(error: &reqwest::Error) -> String {
+pub(super) fn root_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
         cause = source;

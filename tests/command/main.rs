@@ -17,6 +17,7 @@ mod logs;
 mod metrics;
 mod preflight;
 mod probes;
+mod probing;
 mod refusals;
 mod roles;
 mod status;
