@@ -31,7 +31,11 @@ fn run(command: Command) -> Result<(), Failure> {
             let (url, _) = replica.resolve()?;
             command::print(&command::status::fetch(&url, json)?)
         }
-        Command::StepDown { replica } => {
+        Command::StepDown { replica, verify: true, timeout } => {
+            let (url, token) = replica.resolve()?;
+            command::verify::hand_over(&url, token.as_ref(), timeout)
+        }
+        Command::StepDown { replica, .. } => {
             let (url, token) = replica.resolve()?;
             command::print(&command::step_down::hand_over(&url, token.as_ref())?)
         }

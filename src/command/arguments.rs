@@ -1,6 +1,7 @@
 //! The command line's arguments.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
@@ -8,7 +9,7 @@ use url::Url;
 
 use super::{Failure, admin};
 use crate::app::Role;
-use crate::config::{Config, Environment, Secret};
+use crate::config::{self, Config, Environment, Secret};
 
 /// Polls HTTP endpoints once, for everybody, through replicas that outlive their leader.
 #[derive(Parser)]
@@ -68,6 +69,13 @@ pub enum Command {
         /// The replica to ask, whether it leads or not.
         #[command(flatten)]
         replica: AdminAddress,
+        /// Succeed only if another replica leads and the data go on: nothing went back, and what
+        /// was fresh is polled again
+        #[arg(long)]
+        verify: bool,
+        /// How long all of that may take, such as 30s
+        #[arg(long, value_name = "DURATION", default_value = "30s", requires = "verify", value_parser = timeout)]
+        timeout: Duration,
     },
     /// Exit with 0 if a replica works, else with 1: a probe for where there is no shell
     Health {
@@ -127,6 +135,12 @@ impl ConfigFile {
     pub fn load(&self) -> Result<Config, Failure> {
         Ok(Config::load(&self.path, &Environment::of_process())?)
     }
+}
+
+/// Reads a duration to wait for.
+fn timeout(text: &str) -> Result<Duration, String> {
+    let duration = config::duration(text).filter(|duration| !duration.is_zero());
+    duration.ok_or_else(|| "expected a duration such as 250ms, 30s or 5m".to_owned())
 }
 
 /// Reads an address, with or without its scheme.

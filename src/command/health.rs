@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use reqwest::Client;
 use serde_json::Value;
 use tokio::runtime::Builder;
 use url::Url;
 
 use super::Failure;
-use super::admin::root_cause;
+use super::admin::{http, root_cause};
 use super::arguments::AdminAddress;
-use crate::tls;
 
 /// How long all of it may take; probes are killed after a few seconds.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -48,8 +46,7 @@ pub fn ask(replica: AdminAddress, ready: bool) -> Result<(), Failure> {
 }
 
 async fn answer(url: Url) -> Result<(), String> {
-    tls::install_provider();
-    let client = Client::builder().no_proxy().build().map_err(|error| root_cause(&error))?;
+    let client = http(&url).build().map_err(|error| root_cause(&error))?;
     let mut response = client.get(url).send().await.map_err(|error| root_cause(&error))?;
     let status = response.status();
     if status.is_success() {

@@ -12,6 +12,7 @@ pub mod schema;
 pub mod status;
 pub mod step_down;
 mod table;
+pub mod verify;
 
 use std::io::{self, Write as _};
 

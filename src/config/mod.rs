@@ -30,7 +30,7 @@ pub use types::{
     AdminConfig, Config, EndpointConfig, Expectation, GatewayConfig, LeaseConfig, RedisConfig,
     RedisPlace, Secret, ServerAddress,
 };
-pub use values::format_duration;
+pub use values::{duration, format_duration};
 
 use errors::{ConfigError, Problems};
 use reader::Reader;

@@ -22,6 +22,7 @@ mod refusals;
 mod roles;
 mod status;
 mod step_down;
+mod verified;
 
 use std::io::Write as _;
 use std::process::Stdio;
