@@ -59,7 +59,8 @@ def test_no_two_objects_share_a_name_and_all_are_labelled(name):
     assert len(kinds(objects)) == len(objects)
     for one in objects:
         labels = one["metadata"]["labels"]
-        assert labels["app.kubernetes.io/name"] == "pollux"
+        is_redis = labels["app.kubernetes.io/component"] == "redis"
+        assert labels["app.kubernetes.io/name"] == ("redis" if is_redis else "pollux")
         assert labels["app.kubernetes.io/instance"] == "prod"
         assert labels["app.kubernetes.io/managed-by"] == "Helm"
         assert one["metadata"]["namespace"] == "shop"
