@@ -82,7 +82,9 @@ class Release:
             return self.secrets[volume["secret"]["secretName"]]
         files = {}
         for source in volume.get("projected", {}).get("sources", []):
-            data = self.secrets[source["secret"]["name"]]
+            missing = {} if source["secret"].get("optional") else None
+            data = self.secrets.get(source["secret"]["name"], missing)
+            assert data is not None, f"no Secret {source['secret']['name']}"
             chosen = source["secret"].get("items", [{"key": key, "path": key} for key in data])
             files |= {item["path"]: data[item["key"]] for item in chosen}
         return files

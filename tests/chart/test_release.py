@@ -6,6 +6,7 @@ import urllib.request
 
 import pytest
 from chart import find, render, values
+from matrix import MATRIX
 from release import Release, eventually, stop
 
 FAST = {"config": {"endpoints": [{"name": "prices", "url": "http://backend.example/", "every": "100ms"}]}}
@@ -157,3 +158,14 @@ def test_preflight_fails_without_redis(release):
 def test_preflight_refuses_a_configuration_that_only_the_binary_can_judge(release):
     status, said = preflight(release, POLLUX__LEASE__CRASH_PROBE="7s")
     assert status == 78 and "crash_probe" in said
+
+
+@pytest.mark.parametrize("release", [MATRIX["full configuration"]], indirect=True)
+def test_preflight_names_what_a_missing_secret_leaves_open(release):
+    status, said = preflight(release)
+    assert status == 78
+    for setting, key in [("redis.password", "redis"), ("admin.token", "token"), ("Authorization", "rates")]:
+        assert any(
+            f"{setting}: " in line and f"/{key}}}: expected a file, found none" in line
+            for line in said.splitlines()
+        ), said
