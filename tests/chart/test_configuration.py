@@ -104,6 +104,12 @@ def test_changes_reach_the_replicas_without_a_restart(name):
         assert not any("subPath" in mount for mount in mounts)
 
 
+def test_another_cluster_replaces_the_replicas():
+    # A running one would refuse the change: nothing moves to another cluster in passing.
+    before, after = deployments(values()), deployments(values(config={"cluster": "other"}))
+    assert before[0]["spec"]["template"] != after[0]["spec"]["template"]
+
+
 def deployments(of):
     """With all that makes Kubernetes replace their pods, such as a checksum among the annotations."""
     return [one for one in render(of) if one["kind"] == "Deployment"]

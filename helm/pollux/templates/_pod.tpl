@@ -1,6 +1,7 @@
 {{/* The pod of a component: dict "root" $ "component" "poller". There is no checksum of the ConfigMap or
 of a Secret among its annotations: replicas notice by themselves when these change, check the new
-configuration whole, and restart only what differs. A checksum would replace all pods instead. */}}
+configuration whole, and restart only what differs. A checksum would replace all pods instead. Only to
+another cluster a running replica does not move, so its name is there. */}}
 {{- define "pollux.pod" -}}
 {{- $root := .root -}}
 {{- $values := $root.Values -}}
@@ -11,10 +12,11 @@ metadata:
     {{- with merge dict ($own.podLabels | default dict) $values.podLabels }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
-  {{- with merge dict ($own.podAnnotations | default dict) $values.podAnnotations }}
   annotations:
+    pollux/cluster: {{ $values.config.cluster | quote }}
+    {{- with merge dict ($own.podAnnotations | default dict) $values.podAnnotations }}
     {{- toYaml . | nindent 4 }}
-  {{- end }}
+    {{- end }}
 spec:
   serviceAccountName: {{ include "pollux.serviceAccountName" $root }}
   {{- include "pollux.podSecurity" $root | nindent 2 }}
