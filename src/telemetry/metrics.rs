@@ -73,6 +73,10 @@ fn start_at_zero() {
     for purpose in ["lease", "probe", "publish", "read", "presence"] {
         counter!("pollux_redis_commands_total", "purpose" => purpose).absolute(0);
     }
+    for result in ["applied", "unchanged", "refused"] {
+        counter!("pollux_config_reloads_total", "result" => result).absolute(0);
+    }
+    gauge!("pollux_config_refused").set(0.0);
     // A histogram is shown, empty, once somebody has a handle to it.
     for cause in ["released", "crashed", "expired"] {
         let _shown = histogram!("pollux_takeover_seconds", "cause" => cause);
@@ -163,5 +167,13 @@ fn describe() {
     );
     describe_counter!("pollux_gateway_closed_total", "Closed streams, by reason");
     describe_counter!("pollux_gateway_resyncs_total", "Re-reads of all snapshots, by cause");
+    describe_counter!(
+        "pollux_config_reloads_total",
+        "Configurations read anew while running, by result"
+    );
+    describe_gauge!(
+        "pollux_config_refused",
+        "1 while the configuration in place was refused and the one before is run on with"
+    );
     describe_gauge!("pollux_build_info", "1, with the version of this program");
 }
