@@ -12,14 +12,14 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{self, AdminState};
+use crate::admin::{self, AdminState, LeaderPolls, Viewers};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::election::{Elector, Identity};
 use crate::gateway::{self, GatewayState};
 use crate::http::{self, BindError};
 use crate::hub::Hub;
-use crate::poller::{Fetcher, FetcherError, Poller, Reachability};
+use crate::poller::{Fetcher, FetcherError, Journal, Poller, Reachability};
 use crate::preflight;
 use crate::presence::Attendance;
 use crate::store::{EmbeddedStore, Presence, RedisStore, Store};
@@ -28,6 +28,9 @@ use crate::telemetry::{Recorder, UPKEEP};
 /// How long clients may take to fetch what they have been sent once the replica leaves: one that
 /// does not read would otherwise take the whole drain time.
 const LAST_BYTES: Duration = Duration::from_secs(2);
+
+/// How long those who look at the page may take for the end of their streams.
+const LAST_GLANCE: Duration = Duration::from_millis(200);
 
 /// What a replica does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -228,13 +231,15 @@ impl App {
         parts.spawn(preflight::keep(Arc::clone(&self.store), endpoint, polls, shutdown.clone()));
 
         let mut election = None;
-        if self.role.polls() {
-            let elector = self.elector(shutdown.clone())?;
+        let journal = self.role.polls().then(|| Arc::new(Journal::default()));
+        if let Some(journal) = &journal {
+            let elector = self.elector(Arc::clone(journal), shutdown.clone())?;
             election = Some(elector.view());
             parts.spawn(elector.run());
         }
         let attendance =
-            Attendance::new(Arc::clone(&self.store), self.presence(), election.clone());
+            Attendance::new(Arc::clone(&self.store), self.presence(), election.clone())
+                .counting(self.hub.clone(), journal.clone());
         let reachability = self.role.polls().then(|| Reachability::new(&self.config.endpoints));
         parts.spawn(attendance.keep(reachability, shutdown.clone()));
         if let (Some(hub), Some(listener)) = (&self.hub, self.gateway) {
@@ -258,15 +263,23 @@ impl App {
             store: self.store,
             election,
             hub: self.hub,
+            journal,
+            leader_polls: LeaderPolls::new(),
+            viewers: Viewers::until(drained.clone()),
             recorder: self.recorder,
             leaving: shutdown.clone(),
         };
-        let routes = admin::router(state);
-        admin.spawn(http::serve(self.admin, routes, Duration::ZERO, drained.clone()));
+        let routes = admin::router(state.clone());
+        admin.spawn(admin::inform_viewers(state));
+        admin.spawn(http::serve(self.admin, routes, LAST_GLANCE, drained.clone()));
         Ok(parts)
     }
 
-    fn elector(&self, shutdown: CancellationToken) -> Result<Elector<Poller>, AppError> {
+    fn elector(
+        &self,
+        journal: Arc<Journal>,
+        shutdown: CancellationToken,
+    ) -> Result<Elector<Poller>, AppError> {
         let config = &self.config;
         let fetcher = Fetcher::new(&config.endpoints)?;
         let poller = Poller::new(
@@ -275,7 +288,8 @@ impl App {
             config.cluster.clone(),
             &config.endpoints,
             config.history,
-        );
+        )
+        .recording(journal);
         let identity =
             Identity { replica: config.replica.clone(), address: config.address.clone() };
         let store = Arc::clone(&self.store);
@@ -288,8 +302,7 @@ impl App {
             address: self.config.address.clone(),
             role: self.role.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            hosts: None,
-            seen_at: 0,
+            ..Presence::default()
         }
     }
 

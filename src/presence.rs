@@ -8,8 +8,9 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::election::{Abdication, View};
+use crate::hub::Hub;
 use crate::model::Announcement;
-use crate::poller::Reachability;
+use crate::poller::{Journal, Reachability};
 use crate::store::{Hosts, PRESENCE_EVERY, Presence, Store, StoreError};
 
 /// How soon a replica says again that it is there where the store did not answer.
@@ -22,6 +23,11 @@ pub(crate) struct Attendance {
     /// What the elector sees; `None` on a replica that does not poll.
     election: Option<watch::Receiver<View>>,
     abdication: Abdication,
+    started: Instant,
+    /// Where what it serves is counted; `None` on a replica that does not serve.
+    hub: Option<Arc<Hub>>,
+    /// Where its polls are counted; `None` on a replica that does not poll.
+    journal: Option<Arc<Journal>>,
 }
 
 impl Attendance {
@@ -30,7 +36,21 @@ impl Attendance {
         presence: Presence,
         election: Option<watch::Receiver<View>>,
     ) -> Self {
-        Self { store, presence, election, abdication: Abdication::default() }
+        Self {
+            store,
+            presence,
+            election,
+            abdication: Abdication::default(),
+            started: Instant::now(),
+            hub: None,
+            journal: None,
+        }
+    }
+
+    /// Tells what these have counted too.
+    #[must_use]
+    pub(crate) fn counting(self, hub: Option<Arc<Hub>>, journal: Option<Arc<Journal>>) -> Self {
+        Self { hub, journal, ..self }
     }
 
     /// Tells the cluster every ten seconds that this replica is there, with the hosts that it
@@ -68,7 +88,7 @@ impl Attendance {
     /// Ends a round: tells what was counted, and compares it with what the others tell.
     async fn announce(&mut self, hosts: Option<Hosts>) -> Result<(), StoreError> {
         self.presence.hosts = hosts;
-        let present = self.store.announce_presence(&self.presence).await?;
+        let present = self.tell().await?;
         let leading = self.election.as_ref().and_then(|election| election.borrow().leading);
         let replica = &self.presence.replica;
         let Some(behind) = self.abdication.round(leading, replica, &present, Instant::now()) else {
@@ -80,6 +100,25 @@ impl Attendance {
             tracing::warn!(%error, "cannot abdicate: trying again in the next round");
         }
         Ok(())
+    }
+
+    /// Tells that this replica is there, and what it has counted; all that are there.
+    async fn tell(&mut self) -> Result<Vec<Presence>, StoreError> {
+        let served = self.hub.as_ref().map(|hub| hub.counts()).unwrap_or_default();
+        self.presence.reads = served.reads;
+        self.presence.deliveries = served.deliveries;
+        self.presence.polls = self.journal.as_ref().map_or(0, |journal| journal.count());
+        let mut present = self.store.announce_presence(&self.presence).await?;
+        if self.presence.started_at == 0 {
+            // The store alone knows the time by its clock, and tells it with the first answer.
+            let own = present.iter().find(|own| own.replica == self.presence.replica);
+            if let Some(now) = own.map(|own| own.seen_at) {
+                let ago = u64::try_from(self.started.elapsed().as_millis()).unwrap_or_default();
+                self.presence.started_at = now.saturating_sub(ago);
+                present = self.store.announce_presence(&self.presence).await?;
+            }
+        }
+        Ok(present)
     }
 }
 

@@ -3,9 +3,11 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 
 use super::AdminState;
-use crate::hub::{EndpointView, Hub};
+use super::report::{self, Polls};
+use crate::hub::EndpointView;
 use crate::model::{EndpointName, Version};
-use crate::store::{Observation, Presence, Pulse, StoreError, Survey, TimelineEntry};
+use crate::poller::PollReport;
+use crate::store::{Presence, TimelineEntry};
 
 /// The answer of `GET /v1/cluster`: the cluster as one replica sees it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -14,6 +16,9 @@ pub struct ClusterReport {
     pub cluster: String,
     /// The replica that answers.
     pub replica: String,
+    /// The time by the store's clock, in ms; null while the store does not answer.
+    #[serde(default)]
+    pub now: Option<u64>,
     /// Whether the store answered; without it, what follows is what the replica saw last.
     pub store: StoreReport,
     /// Who leads; null when nobody does.
@@ -22,8 +27,14 @@ pub struct ClusterReport {
     pub term: Option<u64>,
     /// The replicas heard of within 30 seconds, by name.
     pub replicas: Vec<Presence>,
+    /// What those replicas have served, and what it cost.
+    #[serde(default)]
+    pub served: ServedReport,
     /// The latest changes of leadership, the newest first.
     pub timeline: Vec<TimelineEntry>,
+    /// Whose polls are shown with the endpoints.
+    #[serde(default)]
+    pub polls: PollsSource,
     /// The endpoints, as this replica's gateway sees them; null where it serves none.
     pub endpoints: Option<Vec<EndpointReport>>,
 }
@@ -54,7 +65,34 @@ pub struct LeaderReport {
     pub lease_remaining: f64,
 }
 
-/// One endpoint as a gateway sees it.
+/// What the replicas heard of have served since they started, and the polls that it took. They tell
+/// it every ten seconds; what one has served that is gone is not in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServedReport {
+    /// Requests for endpoints that were answered.
+    pub reads: u64,
+    /// Snapshots handed to the connections of streams.
+    pub deliveries: u64,
+    /// Polls sent to backends.
+    pub polls: u64,
+    /// The requests that backends were spared, if each read and each delivery had been one:
+    /// `reads` + `deliveries` − `polls`. Negative where few clients read.
+    pub saved: i64,
+    /// When the first of these replicas started, in ms by the store's clock; null where it is not
+    /// known.
+    pub since: Option<u64>,
+}
+
+/// Whose polls are shown, or why none are: the leader alone knows of its polls.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PollsSource {
+    /// The leader that told them; null where none are shown.
+    pub replica: Option<String>,
+    /// Why none are shown.
+    pub error: Option<String>,
+}
+
+/// One endpoint as a gateway sees it, and its polls as the leader does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EndpointReport {
     /// Its name.
@@ -71,65 +109,33 @@ pub struct EndpointReport {
     pub stale_after: f64,
     /// The size of its body, in bytes.
     pub size: Option<usize>,
+    /// The media type of its body.
+    #[serde(default)]
+    pub content_type: Option<String>,
+    /// When it is polled next, in ms by the store's clock; null where that is not known.
+    #[serde(default)]
+    pub next_due: Option<u64>,
+    /// Failed polls in a row.
+    #[serde(default)]
+    pub failures: u32,
+    /// While its breaker is open: before when it is not polled, in ms by the store's clock.
+    #[serde(default)]
+    pub retry_at: Option<u64>,
+    /// Its latest polls, 30 at most, the oldest first. Of more than 300 endpoints, those that fail
+    /// and the first in the configuration have them, and the others none.
+    #[serde(default)]
+    pub polls: Vec<PollReport>,
 }
 
 /// `GET /v1/cluster`
 pub(super) async fn show(State(state): State<AdminState>) -> Json<ClusterReport> {
-    let survey = state.store.survey().await;
-    Json(report(&state, survey))
+    Json(report::make(&state, Polls::Ask).await)
 }
 
-fn report(state: &AdminState, survey: Result<Survey, StoreError>) -> ClusterReport {
-    let kind = if state.config.redis.is_some() { "redis" } else { "embedded" }.to_owned();
-    let (store, survey) = match survey {
-        Ok(survey) => (StoreReport { kind, ok: true, error: None }, survey),
-        Err(error) => {
-            let error = Some(error.to_string());
-            (StoreReport { kind, ok: false, error }, last_seen(state))
-        }
-    };
-    let Survey { observation, replicas, timeline, .. } = survey;
-    ClusterReport {
-        cluster: state.config.cluster.to_string(),
-        replica: state.config.replica.clone(),
-        store,
-        term: observation.record.as_ref().map(|record| record.term),
-        leader: leader(observation),
-        replicas,
-        timeline,
-        endpoints: state.hub.as_deref().map(endpoints),
-    }
-}
-
-/// What the elector saw last, while the store does not answer.
-fn last_seen(state: &AdminState) -> Survey {
-    let view =
-        state.election.as_ref().map(|election| election.borrow().clone()).unwrap_or_default();
-    let now = tokio::time::Instant::now();
-    let held_for = view.held_until.and_then(|until| until.checked_duration_since(now));
-    let observation =
-        Observation { held_for, record: view.record, run_id: String::new(), pulse: Pulse::Unknown };
-    Survey { now: 0, observation, replicas: Vec::new(), timeline: Vec::new() }
-}
-
-fn leader(observation: Observation) -> Option<LeaderReport> {
-    let held_for = observation.held_for?;
-    let record = observation.record.filter(|record| !record.lease.is_empty())?;
-    Some(LeaderReport {
-        replica: record.replica,
-        address: record.address,
-        term: record.term,
-        since: record.since,
-        lease_remaining: held_for.as_secs_f64(),
-    })
-}
-
-fn endpoints(hub: &Hub) -> Vec<EndpointReport> {
-    hub.endpoints().iter().map(EndpointReport::from).collect()
-}
-
+/// Without its polls.
 impl From<&EndpointView> for EndpointReport {
     fn from(view: &EndpointView) -> Self {
+        let publication = view.snapshot.as_ref().map(|snapshot| snapshot.publication());
         Self {
             name: view.name.clone(),
             version: view.version(),
@@ -138,6 +144,11 @@ impl From<&EndpointView> for EndpointReport {
             every: view.every.as_secs_f64(),
             stale_after: view.stale_after.as_secs_f64(),
             size: view.size(),
+            content_type: publication.map(|publication| publication.content_type.clone()),
+            next_due: None,
+            failures: 0,
+            retry_at: None,
+            polls: Vec::new(),
         }
     }
 }

@@ -2,9 +2,10 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
-use url::{Host, Url};
+use url::Url;
 
 use super::AdminState;
+use super::guard::{host, is_local};
 use crate::config::Secret;
 use crate::http::{Peer, Problem};
 use crate::model::Announcement;
@@ -66,16 +67,8 @@ fn authorize(token: Option<&Secret>, peer: Peer, headers: &HeaderMap) -> Result<
 fn is_foreign(headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else { return false };
     let origin = origin.to_str().ok().and_then(|origin| Url::parse(origin).ok());
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let host = host.and_then(|host| Url::parse(&format!("http://{host}")).ok());
-    let is_local = |url: &Url| match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        None => false,
-    };
     let same = |(origin, host): (Url, Url)| is_local(&host) && origin.origin() == host.origin();
-    !origin.zip(host).is_some_and(same)
+    !origin.zip(host(headers).flatten()).is_some_and(same)
 }
 
 /// Who leads, if somebody else could.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use reqwest::{Client, RequestBuilder, Response};
+use reqwest::{Client, ClientBuilder, RequestBuilder, Response, StatusCode};
 use url::Url;
 
 use super::Failure;
@@ -32,6 +32,20 @@ pub fn admin_url(config: &Config) -> Result<Url, Failure> {
     url.parse().map_err(|error| Failure::Other(format!("{url}: {error}")))
 }
 
+/// A client for the servers of replicas, at a plain or an encrypted address.
+pub(super) fn http(url: &Url) -> ClientBuilder {
+    tls::install_provider();
+    let client = Client::builder().no_proxy();
+    // An image without root certificates is no hindrance where nothing is encrypted.
+    if url.scheme() == "http" { client.tls_certs_only([]) } else { client }
+}
+
+/// Why a replica did not do what it was asked to.
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    pub(super) detail: String,
+}
+
 /// A replica's admin server.
 pub(super) struct AdminClient<'a> {
     admin: &'a Url,
@@ -40,10 +54,20 @@ pub(super) struct AdminClient<'a> {
 
 impl<'a> AdminClient<'a> {
     pub(super) fn new(admin: &'a Url) -> Result<Self, Failure> {
-        tls::install_provider();
-        match Client::builder().no_proxy().timeout(TIMEOUT).build() {
+        Self::build(admin, http(admin))
+    }
+
+    /// One that connects anew for each request: behind one address may be many replicas.
+    pub(super) fn reconnecting(admin: &'a Url) -> Result<Self, Failure> {
+        Self::build(admin, http(admin).pool_max_idle_per_host(0))
+    }
+
+    fn build(admin: &'a Url, http: ClientBuilder) -> Result<Self, Failure> {
+        match http.timeout(TIMEOUT).build() {
             Ok(http) => Ok(Self { admin, http }),
-            Err(error) => Err(Failure::Other(format!("cannot send requests: {error}"))),
+            Err(error) => {
+                Err(Failure::Other(format!("cannot send requests: {}", root_cause(&error))))
+            }
         }
     }
 
@@ -60,19 +84,28 @@ impl<'a> AdminClient<'a> {
         &self,
         token: Option<&Secret>,
     ) -> Result<StepDownRequested, Failure> {
+        let asked = self.ask_to_step_down(token).await?;
+        asked.map_err(|refusal| Failure::Other(format!("{}: {}", self.admin, refusal.detail)))
+    }
+
+    /// The same, telling a refusal from a failure to ask.
+    pub(super) async fn ask_to_step_down(
+        &self,
+        token: Option<&Secret>,
+    ) -> Result<Result<StepDownRequested, Refusal>, Failure> {
         let mut request = self.http.post(self.at("/v1/step-down")?);
         if let Some(token) = token {
             request = request.bearer_auth(token.expose());
         }
         let response = self.send(request).await?;
-        let refused = !response.status().is_success();
+        let status = response.status();
         let text = response.text().await.map_err(|error| self.unanswered(&root_cause(&error)))?;
-        if refused {
+        if !status.is_success() {
             let problem: serde_json::Value = self.read(&text)?;
-            let detail = problem["detail"].as_str().unwrap_or(&text);
-            return Err(Failure::Other(format!("{}: {detail}", self.admin)));
+            let detail = problem["detail"].as_str().unwrap_or(&text).to_owned();
+            return Ok(Err(Refusal { status, detail }));
         }
-        self.read(&text)
+        Ok(Ok(self.read(&text)?))
     }
 
     fn at(&self, path: &str) -> Result<Url, Failure> {
@@ -99,7 +132,7 @@ impl<'a> AdminClient<'a> {
 }
 
 /// The innermost error: the others only say that something failed.
-fn root_cause(error: &reqwest::Error) -> String {
+pub(super) fn root_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
         cause = source;

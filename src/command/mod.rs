@@ -1,13 +1,18 @@
 //! What the command line does, a module for each command.
 
 pub mod admin;
+pub mod arguments;
 pub mod check;
+pub mod completions;
 pub mod demo;
+pub mod health;
 pub mod preflight;
 pub mod run;
+pub mod schema;
 pub mod status;
 pub mod step_down;
 mod table;
+pub mod verify;
 
 use std::io::{self, Write as _};
 

@@ -103,7 +103,7 @@ fn change_row(entry: &TimelineEntry) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::{LeaderReport, StoreReport};
+    use crate::admin::{LeaderReport, PollsSource, ServedReport, StoreReport};
     use crate::store::Hosts;
 
     fn presence(replica: &str, role: &str, hosts: Option<Hosts>) -> Presence {
@@ -113,7 +113,7 @@ mod tests {
             role: role.to_owned(),
             version: "1.2.3".to_owned(),
             hosts,
-            seen_at: 0,
+            ..Presence::default()
         }
     }
 
@@ -128,6 +128,7 @@ mod tests {
         };
         let report = ClusterReport {
             cluster: "test".to_owned(),
+            now: None,
             replica: "castor".to_owned(),
             store: StoreReport { kind: "redis".to_owned(), ok: true, error: None },
             leader: Some(leader),
@@ -138,6 +139,8 @@ mod tests {
                 presence("tejat", "gateway", None),
             ],
             timeline: Vec::new(),
+            served: ServedReport::default(),
+            polls: PollsSource::default(),
             endpoints: None,
         };
         let expected = "\

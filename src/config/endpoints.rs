@@ -12,11 +12,11 @@ use super::yaml::Value;
 use crate::model::EndpointName;
 
 /// What may stand in `defaults`, and in each endpoint beside its name and URL.
-const POLICY: [&str; 7] =
+pub(super) const POLICY: [&str; 7] =
     ["every", "timeout", "connect_timeout", "max_body", "stale_after", "headers", "expect"];
 
 /// All settings of an endpoint.
-const SETTINGS: [&str; 9] = [
+pub(super) const SETTINGS: [&str; 9] = [
     "name",
     "url",
     "every",
@@ -27,6 +27,9 @@ const SETTINGS: [&str; 9] = [
     "headers",
     "expect",
 ];
+
+/// The settings of `expect`.
+pub(super) const EXPECT: [&str; 1] = ["content_type"];
 
 /// The longest timeout that nobody asked for.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,16 +42,16 @@ const MAX_BODY: u64 = 10 * 1024 * 1024;
 
 /// The largest body of all, in bytes: as text full of escapes it grows sixfold on the wire, and Redis
 /// takes strings of up to 512 MiB (`proto-max-bulk-len`).
-const LARGEST_BODY: u64 = 64 * 1024 * 1024;
+pub(super) const LARGEST_BODY: u64 = 64 * 1024 * 1024;
 
 /// The most headers of an endpoint; servers commonly refuse more.
-const MOST_HEADERS: usize = 100;
+pub(super) const MOST_HEADERS: usize = 100;
 
 /// The longest value of a header, in bytes; servers commonly refuse longer ones.
-const LONGEST_HEADER: usize = 16 * 1024;
+pub(super) const LONGEST_HEADER: usize = 16 * 1024;
 
 /// Headers that Pollux sets itself, or that would break the request's frame.
-const OWN_HEADERS: [&str; 10] = [
+pub(super) const OWN_HEADERS: [&str; 10] = [
     "accept-encoding",
     "connection",
     "content-length",
@@ -275,7 +278,7 @@ fn merge(own: Vec<(String, Secret)>, defaults: &[(String, Secret)]) -> Vec<(Stri
 }
 
 fn expectation(setting: &Setting<'_>, reader: &mut Reader<'_>) -> Option<Expectation> {
-    let section = reader.section(setting, &["content_type"])?;
+    let section = reader.section(setting, &EXPECT)?;
     let Some(setting) = section.get("content_type") else {
         return Some(Expectation::Json);
     };

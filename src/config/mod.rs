@@ -2,7 +2,8 @@
 //!
 //! A file becomes a tree of raw values that know their lines (`yaml`); variables override some
 //! of them (`overrides`); one walk over the tree makes the checked types (`settings`,
-//! `endpoints`), filling in secrets (`secrets`) and collecting every error on the way.
+//! `endpoints`), filling in secrets (`secrets`) and collecting every error on the way. `schema`
+//! says in advance, to editors and Helm, what that walk takes.
 
 mod endpoints;
 mod environment;
@@ -11,6 +12,7 @@ mod file;
 mod overrides;
 mod reader;
 mod redis;
+mod schema;
 mod secrets;
 mod settings;
 mod tls;
@@ -22,12 +24,13 @@ use std::path::Path;
 
 pub use environment::Environment;
 pub use errors::ConfigErrors;
+pub use schema::schema;
 pub use tls::{TlsConfig, TlsFileError, TlsFiles, TlsIdentity};
 pub use types::{
     AdminConfig, Config, EndpointConfig, Expectation, GatewayConfig, LeaseConfig, RedisConfig,
     RedisPlace, Secret, ServerAddress,
 };
-pub use values::format_duration;
+pub use values::{duration, format_duration};
 
 use errors::{ConfigError, Problems};
 use reader::Reader;

@@ -20,8 +20,15 @@ const SENTINEL_PORT: u16 = 26379;
 /// What the URL is expected to be.
 const URL: &str = "a redis or rediss URL such as redis://localhost:6379/0";
 
-const SETTINGS: [&str; 7] =
+/// The settings of `redis`.
+pub(super) const SETTINGS: [&str; 7] =
     ["url", "sentinel", "cluster", "username", "password", "tls", "timeout"];
+
+/// The settings of `redis.sentinel`.
+pub(super) const SENTINEL: [&str; 2] = ["master", "nodes"];
+
+/// The settings of `redis.tls`.
+pub(super) const TLS: [&str; 3] = ["ca", "cert", "key"];
 
 /// What a Redis URL says.
 struct FromUrl {
@@ -171,7 +178,7 @@ fn tls_beside_url(
 }
 
 fn sentinel(setting: &Setting<'_>, reader: &mut Reader<'_>) -> Option<RedisPlace> {
-    let section = reader.section(setting, &["master", "nodes"])?;
+    let section = reader.section(setting, &SENTINEL)?;
     let expected = "the name under which Sentinel watches the master, such as mymaster";
     let master = reader.required(&section, "master", expected).and_then(|setting| {
         let fits = |text: &str| !text.is_empty() && !text.contains(char::is_whitespace);
@@ -242,7 +249,7 @@ fn address(text: &str, default_port: u16) -> Option<ServerAddress> {
 
 /// Reads the files' names, and the files themselves: what is wrong with them is best said at once.
 fn tls(setting: &Setting<'_>, reader: &mut Reader<'_>) -> Option<TlsConfig> {
-    let section = reader.section(setting, &["ca", "cert", "key"])?;
+    let section = reader.section(setting, &TLS)?;
     let mut file = |key| match section.get(key) {
         Some(setting) => reader.file(&setting).map(Some),
         None => Some(None),

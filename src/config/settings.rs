@@ -12,7 +12,7 @@ use super::{endpoints, redis};
 use crate::model::ClusterName;
 
 /// The settings at the top of the file.
-const SETTINGS: [&str; 11] = [
+pub(super) const SETTINGS: [&str; 11] = [
     "cluster",
     "replica",
     "address",
@@ -26,6 +26,15 @@ const SETTINGS: [&str; 11] = [
     "drain",
 ];
 
+/// The settings of `lease`.
+pub(super) const LEASE: [&str; 4] = ["duration", "renew_deadline", "retry_period", "crash_probe"];
+
+/// The settings of `gateway`.
+pub(super) const GATEWAY: [&str; 2] = ["listen", "max_streams"];
+
+/// The settings of `admin`.
+pub(super) const ADMIN: [&str; 2] = ["listen", "token"];
+
 /// The shortest retry period: more than a hundred renewals a second would serve nobody.
 const SHORTEST_RETRY_PERIOD: Duration = Duration::from_millis(10);
 
@@ -36,10 +45,10 @@ const SHORTEST_CRASH_PROBE: Duration = Duration::from_millis(10);
 const TOKEN: &str = "at least 8 letters, digits or signs of ASCII";
 
 /// The longest history: beyond, a stream holds more than a Redis server has memory for.
-const LONGEST_HISTORY: u64 = 1_000_000_000;
+pub(super) const LONGEST_HISTORY: u64 = 1_000_000_000;
 
 /// The most streams of one gateway: each needs a socket, and Linux has no more for a process.
-const MOST_STREAMS: u64 = 1_048_576;
+pub(super) const MOST_STREAMS: u64 = 1_048_576;
 
 /// How many streams a gateway serves at once.
 const STREAMS: usize = 10_000;
@@ -169,8 +178,7 @@ fn default_address(listen: SocketAddr, hostname: &str) -> String {
 }
 
 fn lease(setting: &Setting<'_>, reader: &mut Reader<'_>) -> Option<LeaseConfig> {
-    let known = ["duration", "renew_deadline", "retry_period", "crash_probe"];
-    let section = reader.section(setting, &known)?;
+    let section = reader.section(setting, &LEASE)?;
     let mut part = |key, default| match section.get(key) {
         Some(setting) => reader.duration(&setting),
         None => Some(default),
@@ -239,7 +247,7 @@ fn gateway(setting: Option<Setting<'_>>, reader: &mut Reader<'_>) -> Option<Gate
     let Some(setting) = setting else {
         return Some(GatewayConfig { listen: default, max_streams: STREAMS });
     };
-    let section = reader.section(&setting, &["listen", "max_streams"])?;
+    let section = reader.section(&setting, &GATEWAY)?;
     let listen = listen(&section, default, reader);
     let max_streams = match section.get("max_streams") {
         Some(setting) => number(&setting, 1..=MOST_STREAMS, reader)
@@ -254,7 +262,7 @@ fn admin(setting: Option<Setting<'_>>, reader: &mut Reader<'_>) -> Option<AdminC
     let Some(setting) = setting else {
         return Some(AdminConfig { listen: default, token: None });
     };
-    let section = reader.section(&setting, &["listen", "token"])?;
+    let section = reader.section(&setting, &ADMIN)?;
     let listen = listen(&section, default, reader);
     let token = match section.get("token") {
         Some(setting) => token(&setting, reader).map(Some),

@@ -7,7 +7,7 @@ use url::{Host, Url};
 pub(super) const LONGEST: Duration = Duration::from_secs(8_760 * 60 * 60);
 
 /// Reads a duration such as `250ms`, `2s` or `1h30m`; `None` where it is none.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub fn duration(text: &str) -> Option<Duration> {
     // humantime also knows years, spaces, fractions and a bare 0, and panics on the overflow of
     // long digits.
     let plain = |byte: u8| byte.is_ascii_digit() || b"hms".contains(&byte);

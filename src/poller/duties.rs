@@ -10,6 +10,7 @@ use super::breaker::Breaker;
 use super::catch_up::{Overdue, catch_up};
 use super::failure::PollFailure;
 use super::fetch::{Fetched, Fetcher, Validators};
+use super::journal::Journal;
 use super::outbox::Outbox;
 use super::polling::{PollTime, Polling};
 use super::publisher::Publisher;
@@ -54,6 +55,7 @@ pub struct Poller<F = Fetcher> {
     schedules: Vec<Schedule>,
     metrics: Vec<Arc<PollMetrics>>,
     history: u64,
+    journal: Arc<Journal>,
 }
 
 impl<F: Fetch> Poller<F> {
@@ -77,7 +79,14 @@ impl<F: Fetch> Poller<F> {
             metrics: endpoints.iter().map(metrics).collect(),
             endpoints: endpoints.iter().cloned().map(Arc::new).collect(),
             history,
+            journal: Arc::default(),
         }
+    }
+
+    /// Records polls where others look.
+    #[must_use]
+    pub fn recording(self, journal: Arc<Journal>) -> Self {
+        Self { journal, ..self }
     }
 
     /// Reads what the last leader left, until the store answers.
@@ -172,8 +181,9 @@ impl<F: Fetch> Duties for Poller<F> {
         let agenda = first_polls(now, &endpoints, &left);
         let outbox = Outbox::default();
         let fetcher = Arc::clone(&self.fetcher);
+        let journal = Journal::record(&self.journal);
         let polling =
-            Polling::new(leadership, fetcher, &outbox, &mut endpoints, agenda, time).run();
+            Polling::new(leadership, fetcher, &outbox, &mut endpoints, agenda, time, journal).run();
         let publisher = Publisher::new(
             &*self.store,
             leadership,

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use super::duties::Fetch;
 use super::failure::PollFailure;
 use super::fetch::Fetched;
+use super::journal::{Outcome, Recording};
 use super::outbox::{Change, Outbox};
 use super::tracked::Tracked;
 use crate::election::Leadership;
@@ -30,6 +31,7 @@ pub(super) struct Polling<'a, F> {
     polls: JoinSet<Poll>,
     /// Which endpoint a task polls.
     running: HashMap<Id, usize>,
+    journal: Recording,
 }
 
 /// A poll that has ended.
@@ -67,7 +69,7 @@ impl PollTime {
 }
 
 impl<'a, F: Fetch> Polling<'a, F> {
-    /// Prepares to poll each of `endpoints` first when `agenda` says.
+    /// Prepares to poll each of `endpoints` first when `agenda` says, and to record that.
     pub(super) fn new(
         leadership: &'a Leadership,
         fetcher: Arc<F>,
@@ -75,10 +77,15 @@ impl<'a, F: Fetch> Polling<'a, F> {
         endpoints: &'a mut [Tracked],
         agenda: impl IntoIterator<Item = (usize, u64)>,
         time: PollTime,
+        journal: Recording,
     ) -> Self {
-        let agenda = agenda.into_iter().map(|(endpoint, due)| Reverse((due, endpoint))).collect();
+        let note = |(endpoint, due): (usize, u64)| {
+            journal.due(endpoint, &endpoints[endpoint].config.name, due);
+            Reverse((due, endpoint))
+        };
+        let agenda = agenda.into_iter().map(note).collect();
         let (polls, running) = (JoinSet::new(), HashMap::new());
-        Self { leadership, fetcher, outbox, endpoints, agenda, time, polls, running }
+        Self { leadership, fetcher, outbox, endpoints, agenda, time, polls, running, journal }
     }
 
     /// Polls until the leadership winds down. Polls that have no answer by then are cancelled;
@@ -116,12 +123,16 @@ impl<'a, F: Fetch> Polling<'a, F> {
                 continue;
             }
             // Never the same slot again, should the timer have been early.
-            self.agenda.push(Reverse((tracked.schedule.next_after(now.max(due)), endpoint)));
+            let next = tracked.schedule.next_after(now.max(due));
+            self.agenda.push(Reverse((next, endpoint)));
+            self.journal.due(endpoint, &tracked.config.name, next);
             if tracked.in_flight {
                 tracked.metrics.skipped.increment(1);
+                self.journal.skipped(&tracked.config.name, due);
                 continue;
             }
             tracked.in_flight = true;
+            self.journal.sent();
             let late = Duration::from_millis(now - due);
             histogram!("pollux_schedule_lag_seconds").record(late);
             let (config, validators) = (Arc::clone(&tracked.config), tracked.validators.clone());
@@ -150,13 +161,14 @@ impl<'a, F: Fetch> Polling<'a, F> {
             }
         };
         tracked.metrics.seconds.record(ended - started);
-        match result {
+        let at = self.leadership.store_time(ended);
+        let outcome = match result {
             Ok(fetched) => {
                 if tracked.recovered() {
                     self.outbox.breaker(endpoint, tracked.breaker);
                 }
                 let slot = tracked.schedule.last_at_or_before(self.time.at(started));
-                self.accept(endpoint, fetched, stamp(self.leadership.store_time(ended), slot));
+                self.accept(endpoint, fetched, stamp(at, slot))
             }
             Err(failure) => {
                 tracked.failed(&failure, self.time.at(ended));
@@ -165,23 +177,28 @@ impl<'a, F: Fetch> Polling<'a, F> {
                     false => tracked.breaker,
                 };
                 self.outbox.breaker(endpoint, left);
+                Outcome::Failed(failure.kind)
             }
-        }
+        };
+        let Tracked { config, breaker, .. } = &self.endpoints[endpoint];
+        self.journal.polled(&config.name, outcome, at, ended - started, *breaker);
     }
 
-    /// Hands a good answer to the outbox, as a change or as a check at `at`.
-    fn accept(&mut self, endpoint: usize, fetched: Fetched, at: u64) {
+    /// Hands a good answer to the outbox, as a change or as a check at `at`; which of them.
+    fn accept(&mut self, endpoint: usize, fetched: Fetched, at: u64) -> Outcome {
         let tracked = &mut self.endpoints[endpoint];
         match fetched {
             Fetched::NotModified => {
                 tracked.metrics.not_modified.increment(1);
                 self.outbox.unchanged(endpoint, at, None);
+                Outcome::NotModified
             }
             Fetched::Body { validators, hash, .. } if hash == tracked.hash => {
                 tracked.metrics.unchanged.increment(1);
                 let news = (validators != tracked.validators).then(|| validators.clone());
                 tracked.validators = validators;
                 self.outbox.unchanged(endpoint, at, news);
+                Outcome::Unchanged
             }
             Fetched::Body { content_type, body, validators, hash } => {
                 tracked.metrics.changed.increment(1);
@@ -191,6 +208,7 @@ impl<'a, F: Fetch> Polling<'a, F> {
                 let change =
                     Change { fetched_at: at, content_type, body, hash, validators, breaker };
                 self.outbox.changed(endpoint, change);
+                Outcome::Changed
             }
         }
     }

@@ -104,6 +104,15 @@ pub trait Store: Send + Sync + 'static {
         polls: bool,
     ) -> Result<Examination, StoreError>;
 
+    /// The newest publications of an endpoint that the history still holds, the newest first; `most`
+    /// of them at most. Only its newest part is searched: one that is followed by many, or by large
+    /// ones, is not found.
+    async fn history(
+        &self,
+        endpoint: &EndpointName,
+        most: usize,
+    ) -> Result<Vec<Publication>, StoreError>;
+
     /// Reads what there is to know about the cluster.
     async fn survey(&self) -> Result<Survey, StoreError>;
 }

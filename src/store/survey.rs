@@ -19,6 +19,18 @@ pub struct Presence {
     /// finished none, does not poll, or is of a version that does not count them.
     #[serde(default)]
     pub hosts: Option<Hosts>,
+    /// When it started, in ms by the store's clock; 0 where that is not known.
+    #[serde(default)]
+    pub started_at: u64,
+    /// Requests for endpoints that it has answered since then.
+    #[serde(default)]
+    pub reads: u64,
+    /// Snapshots that it has handed to the connections of streams since then.
+    #[serde(default)]
+    pub deliveries: u64,
+    /// Polls that it has sent to backends since then.
+    #[serde(default)]
+    pub polls: u64,
     /// When it told this, in ms by the store's clock. The store fills it in.
     #[serde(default)]
     pub seen_at: u64,

@@ -1,15 +1,21 @@
 # What the tests of monitors, rules and dashboard need, where it can be installed. Sourced by run.
 
-# Debian's package has promtool.
-if ! command -v promtool >/dev/null; then
+# promtool is in the package prometheus.
+packages=()
+command -v promtool >/dev/null || packages+=(prometheus)
+command -v prometheus-redis-exporter >/dev/null || packages+=(prometheus-redis-exporter)
+command -v redis-server >/dev/null || packages+=(redis-server)
+command -v npm >/dev/null || packages+=(npm)
+if [ "${#packages[@]}" -gt 0 ]; then
     as_root=()
     [ "$(id -u)" -eq 0 ] || as_root=(sudo -n)
-    echo "tests/chart/run: installing prometheus"
-    # RUNLEVEL=1 keeps the package from starting a server of its own.
+    echo "tests/chart/run: installing ${packages[*]}"
+    # RUNLEVEL=1 keeps the packages from starting servers of their own.
     if ! { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get update -qq &&
         "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
-            apt-get install -qq --no-install-recommends prometheus >/dev/null; }; then
-        echo "tests/chart/run: missing promtool. Debian, Ubuntu: sudo apt-get install prometheus" >&2
+            apt-get install -qq --no-install-recommends "${packages[@]}" >/dev/null; }; then
+        echo "tests/chart/run: missing ${packages[*]}, and they cannot be installed from here." >&2
+        echo "  Debian, Ubuntu: sudo apt-get install ${packages[*]}" >&2
         exit 1
     fi
 fi

@@ -17,10 +17,12 @@ mod logs;
 mod metrics;
 mod preflight;
 mod probes;
+mod probing;
 mod refusals;
 mod roles;
 mod status;
 mod step_down;
+mod verified;
 
 use std::io::Write as _;
 use std::process::Stdio;

@@ -3,9 +3,8 @@
 use crate::{SMALLEST, refusal};
 
 /// What is refused at the top, put behind [`SMALLEST`], which has five lines.
-#[test]
-fn bad_settings_at_the_top_are_refused() {
-    let table = [
+pub(crate) fn at_the_top() -> Vec<(&'static str, &'static str)> {
+    vec![
         ("history: -1", "6: history: expected a whole number from 0 to 1000000000, found -1"),
         ("history: 1.5", "6: history: expected a whole number from 0 to 1000000000, found 1.5"),
         ("history:", "6: history: expected a whole number from 0 to 1000000000, found nothing"),
@@ -166,17 +165,20 @@ fn bad_settings_at_the_top_are_refused() {
             "7: expected YAML: tabs disallowed within this context (block indentation), at column 2",
         ),
         ("---\ncluster: d", "6: expected one YAML document, found a second one"),
-    ];
-    for (line, expected) in table {
+    ]
+}
+
+#[test]
+fn bad_settings_at_the_top_are_refused() {
+    for (line, expected) in at_the_top() {
         let found = refusal(&format!("{SMALLEST}{line}\n"));
         assert_eq!(found, format!("pollux.yaml:{expected}"), "{line}");
     }
 }
 
 /// What is refused of an endpoint, put in the place of one setting of the smallest.
-#[test]
-fn bad_endpoints_are_refused() {
-    let table = [
+pub(crate) fn of_an_endpoint() -> Vec<(&'static str, &'static str, &'static str)> {
+    vec![
         (
             "name: a",
             "name: a b",
@@ -357,8 +359,12 @@ fn bad_endpoints_are_refused() {
             "every: ${file:.}",
             "5: endpoints[0].every: ${file:.}: expected a file, found a directory",
         ),
-    ];
-    for (good, bad, expected) in table {
+    ]
+}
+
+#[test]
+fn bad_endpoints_are_refused() {
+    for (good, bad, expected) in of_an_endpoint() {
         let yaml = SMALLEST.replace(good, bad);
         assert_eq!(refusal(&yaml), format!("pollux.yaml:{expected}"), "{yaml}");
     }

@@ -14,6 +14,7 @@ mod bad_settings;
 mod good;
 mod overrides;
 mod redis;
+mod schema;
 mod secrets;
 
 use pollux::config::{Config, Environment};
@@ -41,8 +42,13 @@ fn load_in(directory: &TempDir, environment: &Environment) -> Result<Config, Str
         .map_err(|errors| errors.to_string().replace(&prefix, ""))
 }
 
+/// Loads a file without variables. What is good must fit the schema.
 fn load(yaml: &str) -> Result<Config, String> {
-    load_with(yaml.as_bytes(), &Environment::default())
+    let config = load_with(yaml.as_bytes(), &Environment::default());
+    if config.is_ok() {
+        assert_eq!(schema::complaints(yaml).expect("YAML"), [""; 0], "{yaml}");
+    }
+    config
 }
 
 fn refusal(yaml: &str) -> String {

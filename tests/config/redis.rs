@@ -65,10 +65,10 @@ fn tls_is_asked_for_by_the_scheme_or_the_setting() {
     }
 }
 
-#[test]
-fn what_does_not_say_where_redis_is_is_refused() {
+/// Settings that do not say where Redis is.
+pub(crate) fn misplaced() -> Vec<(&'static str, String)> {
     let addresses = "expected a list of addresses such as [one.example:6379, '[::1]:6379'], found";
-    let table = [
+    vec![
         ("timeout: 400ms", "redis: expected one of url, sentinel and cluster, found none".to_owned()),
         (
             "url: redis://h, cluster: [h]",
@@ -93,8 +93,12 @@ fn what_does_not_say_where_redis_is_is_refused() {
         ("cluster: {a: b}", format!("redis.cluster: {addresses} a mapping")),
         ("cluster: ''", format!("redis.cluster: {addresses} \"\"")),
         ("cluster: 'a,,b'", format!("redis.cluster: {addresses} a,,b")),
-    ];
-    for (settings, expected) in table {
+    ]
+}
+
+#[test]
+fn what_does_not_say_where_redis_is_is_refused() {
+    for (settings, expected) in misplaced() {
         let found = refusal(&format!("{SMALLEST}redis: {{{settings}}}\n"));
         assert_eq!(found, format!("pollux.yaml:6: {expected}"), "{settings}");
     }

@@ -58,3 +58,37 @@ dict "root" $ "admin" true. */}}
         path: redis-password
 {{- end }}
 {{- end -}}
+
+{{/* POLLUX__ADMIN__TOKEN for a pod that asks the admin server, from where the replicas have it; nothing
+where that cannot be told from the values. */}}
+{{- define "pollux.adminTokenEnv" -}}
+{{- $token := toString ((((.Values.config).admin).token) | default "") -}}
+{{- $inEnv := list -}}
+{{- range .Values.extraEnv -}}
+{{- if eq .name "POLLUX__ADMIN__TOKEN" -}}{{- $inEnv = append $inEnv . -}}{{- end -}}
+{{- end -}}
+{{- if $inEnv -}}
+{{- toYaml $inEnv -}}
+{{- else if not $token -}}
+- name: POLLUX__ADMIN__TOKEN
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "pollux.adminSecret" . }}
+      key: {{ ternary .Values.admin.existingSecretKey "admin-token" (ne .Values.admin.existingSecret "") }}
+{{- else if and .Values.existingSecret (regexMatch "^\\$\\{file:/run/secrets/pollux/[^/}]+\\}$" $token) -}}
+- name: POLLUX__ADMIN__TOKEN
+  valueFrom:
+    secretKeyRef:
+      name: {{ .Values.existingSecret }}
+      key: {{ regexReplaceAll "^.*/([^/}]+)\\}$" $token "${1}" }}
+{{- else if regexMatch "^\\$\\{env:[A-Za-z0-9_]+\\}$" $token -}}
+{{- with .Values.extraEnv -}}
+{{- toYaml . }}
+{{ end -}}
+- name: POLLUX__ADMIN__TOKEN
+  value: {{ regexReplaceAll "^.*:([A-Za-z0-9_]+)\\}$" $token "$(${1})" }}
+{{- else if not (contains "${" $token) -}}
+- name: POLLUX__ADMIN__TOKEN
+  value: {{ $token | quote }}
+{{- end -}}
+{{- end -}}

@@ -16,6 +16,7 @@ metadata:
     {{- toYaml . | nindent 4 }}
   {{- end }}
 spec:
+  serviceAccountName: {{ include "pollux.serviceAccountName" $root }}
   {{- include "pollux.podSecurity" $root | nindent 2 }}
   {{- if $values.chaos.shareProcessNamespace }}
   shareProcessNamespace: true
@@ -121,7 +122,6 @@ spec:
 
 {{/* What every pod of the chart has for its safety: Kubernetes' "restricted" profile, and more. */}}
 {{- define "pollux.podSecurity" -}}
-serviceAccountName: {{ include "pollux.serviceAccountName" . }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 {{- with .Values.imagePullSecrets }}

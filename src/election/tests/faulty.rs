@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::model::{Announcement, EndpointName, Record};
+use crate::model::{Announcement, EndpointName, Publication, Record};
 use crate::store::{
     Batch, Channel, Claim, ClaimRequest, EmbeddedStore, Examination, FailureKind, LeaseValue,
     Observation, Presence, Published, Reading, Renewal, Resumed, Store, StoreError, Subscription,
@@ -379,6 +379,14 @@ impl Store for Faulty {
         polls: bool,
     ) -> Result<Examination, StoreError> {
         self.server.examine(endpoint, polls).await
+    }
+
+    async fn history(
+        &self,
+        endpoint: &EndpointName,
+        most: usize,
+    ) -> Result<Vec<Publication>, StoreError> {
+        self.server.history(endpoint, most).await
     }
 
     async fn survey(&self) -> Result<Survey, StoreError> {

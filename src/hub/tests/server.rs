@@ -205,6 +205,10 @@ impl Store for Server {
         Err(failure())
     }
 
+    async fn history(&self, _: &EndpointName, _: usize) -> Result<Vec<Publication>, StoreError> {
+        Err(failure())
+    }
+
     async fn survey(&self) -> Result<Survey, StoreError> {
         Err(failure())
     }

@@ -21,7 +21,7 @@ use super::{
     ACQUISITION, Batch, Channel, Claim, ClaimRequest, Examination, LeaseValue, Observation,
     Presence, Published, Reading, Renewal, Resumed, Store, StoreError, Subscription, Survey,
 };
-use crate::model::{Announcement, EndpointName, Record};
+use crate::model::{Announcement, EndpointName, Publication, Record};
 
 /// A store in the memory of one process, with the semantics of Redis.
 ///
@@ -168,6 +168,16 @@ impl Store for EmbeddedStore {
 
     async fn examine(&self, _: &EndpointName, _: bool) -> Result<Examination, StoreError> {
         Ok(Examination { now: self.state.lock().clock.now(), ..Examination::default() })
+    }
+
+    async fn history(
+        &self,
+        endpoint: &EndpointName,
+        most: usize,
+    ) -> Result<Vec<Publication>, StoreError> {
+        let state = self.state.lock();
+        let kept = state.history.iter().filter(|publication| publication.endpoint == *endpoint);
+        Ok(kept.take(most).cloned().collect())
     }
 
     async fn survey(&self) -> Result<Survey, StoreError> {

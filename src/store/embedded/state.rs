@@ -24,6 +24,8 @@ pub(super) struct State {
     pub(super) endpoints: HashMap<EndpointName, Stored>,
     pub(super) replicas: BTreeMap<String, Presence>,
     pub(super) timeline: VecDeque<TimelineEntry>,
+    /// The publications that are kept, the newest first.
+    pub(super) history: VecDeque<Publication>,
     pub(super) updates: broadcast::Sender<Bytes>,
     pub(super) leadership: broadcast::Sender<Bytes>,
     /// The liveness channels that are, or were, subscribed to.
@@ -76,6 +78,7 @@ impl State {
             endpoints: HashMap::new(),
             replicas: BTreeMap::new(),
             timeline: VecDeque::new(),
+            history: VecDeque::new(),
             updates: broadcast::Sender::new(BACKLOG),
             leadership: broadcast::Sender::new(BACKLOG),
             alive: HashMap::new(),
@@ -279,6 +282,10 @@ impl State {
             stored.snapshot = Some(item.publication.clone());
             stored.state = Some(item.state.clone());
             self.updates.send(item.publication.json().clone()).ok();
+            if batch.history > 0 {
+                self.history.push_front(item.publication.clone());
+                self.history.truncate(usize::try_from(batch.history).unwrap_or(usize::MAX));
+            }
         }
         for (endpoint, state) in &batch.states {
             self.endpoints.entry(endpoint.clone()).or_default().state = Some(state.clone());

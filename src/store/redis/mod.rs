@@ -28,12 +28,16 @@ use super::{
     TIMELINE,
 };
 use crate::config::RedisConfig;
-use crate::model::{Announcement, ClusterName, EndpointName, Record};
+use crate::model::{Announcement, ClusterName, EndpointName, Publication, Record};
 
 /// How many snapshots are read at once, and from how many bytes on no further one: Redis does
 /// nothing else meanwhile.
 const SNAPSHOTS_AT_ONCE: usize = 256;
 const BYTES_AT_ONCE: usize = 4 << 20;
+/// How much of the history is searched for an endpoint's publications, and how much of that is read
+/// at once; no further than [`BYTES_AT_ONCE`] either way.
+const MOST_SEARCHED: usize = 1024;
+const SEARCHED_AT_ONCE: usize = 16;
 /// What a slow network still carries in a millisecond, in bytes: large requests and replies get
 /// that much longer than the configured timeout.
 const BYTES_PER_MILLISECOND: usize = 1024;
@@ -283,6 +287,34 @@ impl Store for RedisStore {
                 preflight::examine(&mut connection, &self.keys, endpoint, polls).await
             })
             .await
+    }
+
+    async fn history(
+        &self,
+        endpoint: &EndpointName,
+        most: usize,
+    ) -> Result<Vec<Publication>, StoreError> {
+        let mut found = Vec::new();
+        let (mut until, mut searched, mut bytes) = ("+".to_owned(), 0, 0);
+        while found.len() < most && searched < MOST_SEARCHED && bytes < BYTES_AT_ONCE {
+            let mut page = redis::cmd("XREVRANGE");
+            page.arg(&self.keys.history).arg(&until).arg("-").arg("COUNT").arg(SEARCHED_AT_ONCE);
+            let limit = self.server.timeout() + time_for(BYTES_AT_ONCE);
+            let entries: Vec<reply::HistoryEntry> = self
+                .read
+                .request(Purpose::Read, limit, async |mut connection| {
+                    page.query_async(&mut connection.redis).await
+                })
+                .await?;
+            let Some((oldest, _)) = entries.last() else { break };
+            // Those before it.
+            until = format!("({oldest}");
+            searched += entries.len();
+            bytes += entries.iter().map(reply::size).sum::<usize>();
+            found.extend(entries.iter().filter_map(|entry| reply::published_by(endpoint, entry)));
+        }
+        found.truncate(most);
+        Ok(found)
     }
 
     async fn survey(&self) -> Result<Survey, StoreError> {

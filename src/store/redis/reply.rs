@@ -163,6 +163,21 @@ pub(super) fn add_snapshots(reading: &mut Reading, snapshots: Vec<Option<Vec<u8>
     }
 }
 
+/// A publication in the history: its id, and its fields.
+pub(super) type HistoryEntry = (String, HashMap<String, Vec<u8>>);
+
+pub(super) fn size((_, fields): &HistoryEntry) -> usize {
+    fields.values().map(Vec::len).sum()
+}
+
+/// The publication in an entry, if it is this endpoint's and can be read.
+pub(super) fn published_by(endpoint: &EndpointName, entry: &HistoryEntry) -> Option<Publication> {
+    let json = entry.1.get("publication")?;
+    // As publications begin: others need not be read whole.
+    let own = json.starts_with(format!("{{\"endpoint\":\"{endpoint}\",").as_bytes());
+    own.then(|| Publication::decode(json.clone().into()).ok()).flatten()
+}
+
 type SurveyParts = ((u64, u64), i64, Fields, HashMap<String, String>, Vec<(String, Fields)>);
 
 pub(super) fn survey(

@@ -24,6 +24,10 @@ fn presence(replica: &str) -> Presence {
         role: "all".to_owned(),
         version: "1.2.3".to_owned(),
         hosts: Some(Hosts { reachable: 2, checked: 3 }),
+        started_at: 1_795_209_600_123,
+        reads: 7,
+        deliveries: 8,
+        polls: 9,
         seen_at: 0,
     }
 }
