@@ -5,6 +5,7 @@ import http.client
 import http.server
 import itertools
 import json
+import pathlib
 import shutil
 import socket
 import subprocess
@@ -19,7 +20,9 @@ from release import Release, answers, eventually, free_port, stop
 
 ENDPOINTS = ["changing", "same", "tagged", "large", "broken"]
 #: A lease that is short, so that nothing takes long.
-LEASE = {"duration": "2s", "renew_deadline": "1500ms", "retry_period": "200ms"}
+LEASE = {"duration": "4s", "renew_deadline": "3s", "retry_period": "500ms"}
+#: How long, in seconds, anything may take that a test waits for: nothing does but on a loaded machine.
+PATIENCE = 60
 PODS = ["prod-pollux-0", "prod-pollux-1", "prod-pollux-2"]
 
 
@@ -101,21 +104,22 @@ class Live:
         rules = {"monitoring": {"rules": {"enabled": True}}}
         return values(rules, config=config, redis={"embedded": True})
 
-    def run(self, name, *command):
-        """Starts a program that ends with all else."""
+    def run(self, port, name, *command):
+        """Starts a program that ends with all else, and waits until it answers at its port."""
         program = shutil.which(command[0])
         assert program, f"{command[0]} is not installed: tests/chart/run does that"
         log = open(self.directory / f"{name}.log", "w")
         process = subprocess.Popen([program, *command[1:]], stdout=log, stderr=subprocess.STDOUT)
         self.closing.callback(process.wait)
         self.closing.callback(process.kill)
+        eventually(f"{name} answers", lambda: answers(port), PATIENCE)
+        assert process.poll() is None, pathlib.Path(log.name).read_text()
 
     def start_exporter(self):
         port = free_port()
         listen = f"--web.listen-address=127.0.0.1:{port}"
         with_password = self.redis.replace("redis://", f"redis://:{self.password}@")
-        self.run("exporter", "prometheus-redis-exporter", f"--redis.addr={with_password}", listen)
-        eventually("the exporter answers", lambda: answers(port))
+        self.run(port, "exporter", "prometheus-redis-exporter", f"--redis.addr={with_password}", listen)
         return port
 
     def start_prometheus(self, exporter):
@@ -139,8 +143,7 @@ class Live:
         file.write_text(yaml.safe_dump(configuration))
         storage = f"--storage.tsdb.path={self.directory / 'tsdb'}"
         listen = f"--web.listen-address=127.0.0.1:{port}"
-        self.run("prometheus", "prometheus", f"--config.file={file}", storage, listen)
-        eventually("Prometheus answers", lambda: answers(port))
+        self.run(port, "prometheus", "prometheus", f"--config.file={file}", storage, listen)
         return port
 
     def start_replica(self, pod):
@@ -159,7 +162,7 @@ class Live:
             said = {self.says(pod) for pod in PODS} - {None}
             return len(said) == 1 and said != {other_than} and said.pop()
 
-        return eventually("all agree on a leader", agreed)
+        return eventually("all agree on a leader", agreed, PATIENCE)
 
     def says(self, pod):
         """Who leads, as a replica says; None while it does not answer."""
@@ -176,11 +179,25 @@ class Live:
         self.start_replica(leader)
 
     def hand_over(self):
-        """Ends the leader as a roll-out does."""
+        """Ends the leader as a roll-out does, and starts it again."""
         leader = self.leader()
         stop(self.replicas[leader])
         self.leader(other_than=leader)
         self.start_replica(leader)
+
+    def settle(self, seconds):
+        """Waits until Prometheus has seen the present leader lead for so long."""
+
+        def led():
+            series = f'pollux_is_leader{{pod="{self.leader()}"}}'
+            since = f"{series} offset {seconds}s == 1"
+            return self.now(f"min_over_time({series}[{seconds}s]) == 1 and {since}")
+
+        eventually(f"a replica leads for {seconds} s", led, PATIENCE)
+
+    def until(self, expression):
+        """Waits until Prometheus has something that fulfils an expression."""
+        eventually(f"Prometheus sees {expression}", lambda: self.now(expression), PATIENCE)
 
     def load(self):
         """Readers of all kinds, until the end."""
@@ -208,12 +225,12 @@ class Live:
                         return
 
     def read(self, pod):
-        """Reads an endpoint five times a second, by what it has."""
+        """Reads an endpoint that stays the same five times a second, by what it has."""
         tag = {}
         while not self.ended.wait(0.2):
             with contextlib.suppress(OSError, http.client.HTTPException):
                 connection = http.client.HTTPConnection("127.0.0.1", self.ports[pod][0], timeout=5)
-                connection.request("GET", "/v1/endpoints/changing", headers=tag)
+                connection.request("GET", "/v1/endpoints/same", headers=tag)
                 answer = connection.getresponse()
                 answer.read()
                 tag = {"If-None-Match": answer.headers["ETag"]} if answer.headers["ETag"] else {}

@@ -7,7 +7,6 @@ import re
 import pytest
 from dashboard import ANNOTATIONS, QUERIES, VARIABLES, selectors, substituted
 from live import PODS, Live
-from release import eventually
 
 #: What Grafana would put in place of variables, with windows that fit the length of this test.
 VALUES = {
@@ -24,28 +23,22 @@ EXCEPTIONS = {
     "redis_client_output_buffer_limit_disconnections_total": "Redis 7.0 does not count them",
 }
 
-#: A replica leads, and has for so long.
-LED = "max(min_over_time(pollux_is_leader[{seconds}s]) and pollux_is_leader == 1) == 1"
-
 
 @pytest.fixture(scope="module")
 def live(pollux, tmp_path_factory):
     with Live(tmp_path_factory.mktemp("live"), pollux) as running:
         running.load()
-        wait_for(running, "sum(pollux_gateway_reads_total{status='304'}) > 3")
+        running.until("sum(pollux_gateway_reads_total{status='304'}) > 3")
+        running.settle(3)
         running.crash()
-        wait_for(running, "sum(pollux_takeover_seconds_count{cause='crashed'}) > 0")
-        wait_for(running, LED.format(seconds=3))
+        running.until("sum(pollux_takeover_seconds_count{cause='crashed'}) > 0")
+        running.settle(3)
         running.hand_over()
-        wait_for(running, "sum(pollux_takeover_seconds_count{cause='released'}) > 0")
-        wait_for(running, "sum(pollux_gateway_conflated_total) > 0")
+        running.until("sum(pollux_takeover_seconds_count{cause='released'}) > 0")
+        running.until("sum(pollux_gateway_conflated_total) > 0")
         # Some seconds of the ordinary, so that every window has samples of the last leader.
-        wait_for(running, LED.format(seconds=5))
+        running.settle(5)
         yield running
-
-
-def wait_for(live, expression):
-    eventually(f"Prometheus sees {expression}", lambda: live.now(expression))
 
 
 def values_of(live, target, expression):
@@ -111,7 +104,7 @@ def test_annotation_has_its_moments(annotation, live):
     series = live.since_the_start(expression)
     moments = {(labels.get("pod"), value) for labels, values in series for value in values}
     # Three leaders: the first, the one after the crash, the one after the handover. Five starts.
-    assert len(moments) >= (3 if annotation["name"] == "Leader changes" else 5)
+    assert len(moments) >= (3 if annotation["name"] == "Leader changes" else 5), series
     for _, moment in moments:
         assert live.began - 5 < moment / 1000, f"{moment} is no time of this test in ms"
 
