@@ -3,11 +3,13 @@
 import base64
 import contextlib
 import http.server
+import itertools
 import json
 import pathlib
 import re
 import signal
 import socket
+import socketserver
 import subprocess
 import threading
 import time
@@ -80,7 +82,9 @@ class Release:
             return self.secrets[volume["secret"]["secretName"]]
         files = {}
         for source in volume.get("projected", {}).get("sources", []):
-            data = self.secrets[source["secret"]["name"]]
+            missing = {} if source["secret"].get("optional") else None
+            data = self.secrets.get(source["secret"]["name"], missing)
+            assert data is not None, f"no Secret {source['secret']['name']}"
             chosen = source["secret"].get("items", [{"key": key, "path": key} for key in data])
             files |= {item["path"]: data[item["key"]] for item in chosen}
         return files
@@ -176,6 +180,25 @@ class Release:
 
         return eventually(f"{name} starts", started), process
 
+    def service(self, addresses):
+        """An address behind which each connection leads to the next of these. Gives its URL."""
+        ports = itertools.cycle([int(address.rsplit(":", 1)[1]) for address in addresses])
+
+        class Connection(socketserver.BaseRequestHandler):
+            def handle(self):
+                with socket.create_connection(("127.0.0.1", next(ports))) as behind:
+                    back = threading.Thread(target=pass_on, args=(behind, self.request), daemon=True)
+                    back.start()
+                    pass_on(self.request, behind)
+                    back.join()
+
+        server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Connection)
+        server.daemon_threads, server.block_on_close = True, False
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.running.callback(server.server_close)
+        self.running.callback(server.shutdown)
+        return f"http://127.0.0.1:{server.server_address[1]}"
+
     def serve(self, answer):
         """Serves `answer()` as JSON at any path. Gives its URL."""
 
@@ -196,6 +219,14 @@ class Release:
         self.running.callback(server.server_close)
         self.running.callback(server.shutdown)
         return f"http://127.0.0.1:{server.server_port}/"
+
+
+def pass_on(source, target):
+    """Passes on what one end of a connection says until it has said all."""
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
 
 
 def stop(process):

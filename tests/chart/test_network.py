@@ -1,5 +1,9 @@
 """Who reaches whom: Services, ways in from outside, and NetworkPolicies."""
 
+import json
+import pathlib
+import subprocess
+
 import pytest
 from chart import find, kinds, render, values
 from matrix import MATRIX, NETWORK
@@ -21,12 +25,14 @@ def test_no_way_for_clients_leads_to_the_admin_port(name):
 
 
 @pytest.mark.parametrize("name", MATRIX)
-def test_the_admin_service_leads_to_pollers_from_inside_alone(name):
+def test_the_admin_service_leads_to_every_replica_from_inside_alone(name):
     fullname = MATRIX[name].get("fullnameOverride", "prod-pollux")
     service = find(render(MATRIX[name]), "Service", f"{fullname}-admin")["spec"]
     assert service["type"] == "ClusterIP"
-    # Gateways cannot ask the leader to step down.
-    assert service["selector"]["app.kubernetes.io/component"] == "poller"
+    assert service["selector"] == {
+        "app.kubernetes.io/name": "pollux",
+        "app.kubernetes.io/instance": "prod",
+    }
 
 
 def test_an_ingress_keeps_nginx_from_buffering():
@@ -54,6 +60,18 @@ def test_a_route_sets_no_limit_on_how_long_a_stream_lasts():
     (rule,) = route["spec"]["rules"]
     assert rule["timeouts"] == {"request": "0s"}
     assert rule["backendRefs"] == [{"name": "prod-pollux", "port": 80}]
+
+
+def test_a_route_is_what_the_gateway_api_takes():
+    route = find(render(MATRIX["all ways in"]), "HTTPRoute")
+    program = pathlib.Path(__file__).with_name("route.mjs")
+
+    def check():
+        return subprocess.run(["node", program], input=json.dumps(route), capture_output=True, text=True)
+
+    assert check().returncode == 0, check().stderr
+    route["spec"]["rules"][0]["timeouts"] = {"request": "never"}
+    assert "timeouts/request" in check().stderr
 
 
 def policies(name):
@@ -86,7 +104,7 @@ def described(peer):
 
 RELEASE = "instance=prod,name=pollux"
 DNS = {("metadata.name=kube-system", "53")}
-REDIS = {("component=redis,instance=prod,name=pollux", "redis")}
+REDIS = {("component=redis,instance=prod,name=redis", "redis")}
 
 
 def test_replicas_reach_what_is_allowed_and_nothing_else():

@@ -33,11 +33,14 @@ def noting(tmp_path_factory):
 @pytest.mark.parametrize("name", MATRIX)
 def test_they_say_how_to_see_and_read(name, noting):
     fullname = MATRIX[name].get("fullnameOverride", "prod-pollux")
+    separate = MATRIX[name].get("gateway", {}).get("separate")
+    serving = f"deployment/{fullname}-gateway" if separate else f"deployment/{fullname}"
     notes = noting(MATRIX[name])
     for part in [
         f"kubectl rollout status deployment/{fullname} --namespace shop",
-        f"deployment/{fullname} --namespace shop -- /pollux status",
-        f"port-forward service/{fullname}-admin 9090:9090 --namespace shop",
+        f"exec {serving} --namespace shop -- /pollux status",
+        f"port-forward {serving} 9090:90",
+        f"exec deployment/{fullname} --namespace shop -- /pollux step-down --config /etc/pollux/pollux.yaml",
         "/v1/endpoints/prices",
     ]:
         assert part in notes

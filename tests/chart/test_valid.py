@@ -59,7 +59,8 @@ def test_no_two_objects_share_a_name_and_all_are_labelled(name):
     assert len(kinds(objects)) == len(objects)
     for one in objects:
         labels = one["metadata"]["labels"]
-        assert labels["app.kubernetes.io/name"] == "pollux"
+        is_redis = labels["app.kubernetes.io/component"] == "redis"
+        assert labels["app.kubernetes.io/name"] == ("redis" if is_redis else "pollux")
         assert labels["app.kubernetes.io/instance"] == "prod"
         assert labels["app.kubernetes.io/managed-by"] == "Helm"
         assert one["metadata"]["namespace"] == "shop"
@@ -82,3 +83,19 @@ def test_no_template_leaves_a_trace(name):
     text = render_text(MATRIX[name])
     assert "<no value>" not in text and "%!" not in text
     assert all(line == line.rstrip() for line in text.splitlines()), "trailing blanks"
+
+
+@pytest.mark.parametrize("name", MATRIX)
+def test_nothing_is_left_empty_by_mistake(name):
+    def empty(tree, path):
+        if tree is None:
+            yield path
+        elif isinstance(tree, dict):
+            for key, child in tree.items():
+                yield from empty(child, f"{path}.{key}")
+        elif isinstance(tree, list):
+            for number, child in enumerate(tree):
+                yield from empty(child, f"{path}[{number}]")
+
+    for one in render(MATRIX[name]):
+        assert list(empty(one, f"{one['kind']}/{one['metadata']['name']}")) == []

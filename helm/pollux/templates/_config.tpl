@@ -35,13 +35,17 @@
 {{- end -}}
 
 {{/* The Secrets that become files at /run/secrets/pollux, as sources of a projected volume; the chart's
-own last, since the last of a name counts. Kubernetes exchanges them all at once when one changes.
+own last, since the last of a name counts. Kubernetes exchanges them all at once when one changes. Without
+`admin` they are for preflight: there a missing Secret keeps nothing waiting, but is said by the binary.
 dict "root" $ "admin" true. */}}
 {{- define "pollux.secretSources" -}}
 {{- $root := .root -}}
 {{- with $root.Values.existingSecret }}
 - secret:
     name: {{ . }}
+    {{- if not $.admin }}
+    optional: true
+    {{- end }}
 {{- end }}
 {{- if and .admin (include "pollux.ownAdminToken" $root) }}
 - secret:

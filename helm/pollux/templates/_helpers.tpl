@@ -11,7 +11,7 @@
 
 {{/* What tells the pods of a component apart: dict "root" $ "component" "poller". */}}
 {{- define "pollux.selectorLabels" -}}
-app.kubernetes.io/name: pollux
+app.kubernetes.io/name: {{ ternary "redis" "pollux" (eq .component "redis") }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
