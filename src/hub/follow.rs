@@ -47,16 +47,21 @@ pub(super) enum Break {
 }
 
 impl Break {
+    /// The names of all in metrics.
+    pub(super) const CAUSES: [&str; 7] =
+        ["gap", "term", "behind", "undecodable", "lost", "silent", "late"];
+
     /// The name in metrics.
     fn as_str(&self) -> &'static str {
+        let [gap, term, behind, undecodable, lost, silent, late] = Self::CAUSES;
         match self {
-            Self::Gap => "gap",
-            Self::NewTerm => "term",
-            Self::Behind => "behind",
-            Self::Undecodable(_) => "undecodable",
-            Self::Lost => "lost",
-            Self::Silent => "silent",
-            Self::Late => "late",
+            Self::Gap => gap,
+            Self::NewTerm => term,
+            Self::Behind => behind,
+            Self::Undecodable(_) => undecodable,
+            Self::Lost => lost,
+            Self::Silent => silent,
+            Self::Late => late,
         }
     }
 
@@ -194,14 +199,15 @@ impl Hub {
 
     /// Passes on one message, or tells what is missing before it.
     pub(super) fn hear(&self, message: Bytes) -> Result<(), Break> {
+        let arrived = Instant::now();
         match Update::decode(message).map_err(Break::Undecodable)? {
-            Update::Publication(publication) => self.pass_on(publication),
+            Update::Publication(publication) => self.pass_on(publication, arrived),
             Update::Beat(beat) => self.note_beat(&beat),
         }
     }
 
     /// Passes on the publication that follows the position.
-    fn pass_on(&self, publication: Publication) -> Result<(), Break> {
+    fn pass_on(&self, publication: Publication, arrived: Instant) -> Result<(), Break> {
         let version = publication.version;
         match Order::of(version, self.version()) {
             Order::Known => return Ok(()),
@@ -211,7 +217,7 @@ impl Hub {
         }
         let place = self.places.get(&publication.endpoint).copied();
         // Others may have endpoints that this gateway does not know yet: they count as passed on.
-        let news = place.map(|place| (place, Arc::new(Snapshot::new(publication))));
+        let news = place.map(|place| (place, Arc::new(Snapshot::arrived_at(publication, arrived))));
         let now = Instant::now();
         let mut board = self.board.write();
         board.position = version;

@@ -83,7 +83,7 @@ impl Hub {
             places,
             names,
             board: RwLock::new(Board::new(endpoints.iter().map(entry).collect())),
-            counters: Counters::default(),
+            counters: Counters::starting_at_zero(),
         })
     }
 

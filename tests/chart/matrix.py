@@ -115,6 +115,13 @@ MATRIX = {
         ],
     ),
     "ipv6": values(ipv6=True),
+    "watched": values(
+        monitoring={part: {"enabled": True} for part in ("podMonitor", "rules", "dashboards")},
+    ),
+    "watched, apart": values(
+        gateway={"separate": True},
+        monitoring={"serviceMonitor": {"enabled": True}, "dashboards": {"enabled": True}},
+    ),
     "without extras": values(
         preflight={"enabled": False},
         podDisruptionBudget={"enabled": False},

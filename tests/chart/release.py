@@ -26,15 +26,15 @@ CONFIG, SECRETS, REDIS_CONFIG, REDIS_SECRETS = (
 PATIENCE = 20
 
 
-def eventually(what, attempt):
-    """The first true result of `attempt`, within the patience."""
-    until = time.monotonic() + PATIENCE
+def eventually(what, attempt, within=PATIENCE):
+    """The first true result of `attempt`, within so many seconds."""
+    until = time.monotonic() + within
     while time.monotonic() < until:
         result = attempt()
         if result:
             return result
         time.sleep(0.02)
-    raise AssertionError(f"not within {PATIENCE} s: {what}")
+    raise AssertionError(f"not within {within} s: {what}")
 
 
 class Release:
