@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::histogram;
+use metrics::{gauge, histogram};
 use tokio::select;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
@@ -102,6 +102,9 @@ impl<D: Duties> Elector<D> {
 
     /// Stands by and leads in turn, until the shutdown. Hands over before it returns.
     pub async fn run(mut self) {
+        let LeaseConfig { duration, renew_deadline, .. } = self.lease;
+        gauge!("pollux_lease_duration_seconds").set(duration.as_secs_f64());
+        gauge!("pollux_lease_renew_deadline_seconds").set(renew_deadline.as_secs_f64());
         let mut led_until = None;
         while let Some(taken) = self.stand_by(led_until).await {
             let end = self.serve(taken).await;

@@ -113,6 +113,7 @@ impl Connection {
     fn frames(&self, events: &[Event]) -> Vec<Bytes> {
         let delivered = events.iter().filter(|event| event.is_snapshot()).count() as u64;
         self.hub.counters().delivered(TRANSPORT, delivered);
+        self.client.handed_over(events);
         events.iter().map(frame).collect()
     }
 }

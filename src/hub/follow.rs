@@ -50,17 +50,22 @@ pub(super) enum Break {
 }
 
 impl Break {
+    /// The names of all in metrics.
+    pub(super) const CAUSES: [&str; 8] =
+        ["gap", "term", "behind", "undecodable", "lost", "silent", "late", "reload"];
+
     /// The name in metrics.
     fn as_str(&self) -> &'static str {
+        let [gap, term, behind, undecodable, lost, silent, late, reload] = Self::CAUSES;
         match self {
-            Self::Gap => "gap",
-            Self::NewTerm => "term",
-            Self::Behind => "behind",
-            Self::Undecodable(_) => "undecodable",
-            Self::Lost => "lost",
-            Self::Silent => "silent",
-            Self::Late => "late",
-            Self::Reconfigured => "reload",
+            Self::Gap => gap,
+            Self::NewTerm => term,
+            Self::Behind => behind,
+            Self::Undecodable(_) => undecodable,
+            Self::Lost => lost,
+            Self::Silent => silent,
+            Self::Late => late,
+            Self::Reconfigured => reload,
         }
     }
 
@@ -203,8 +208,9 @@ impl Hub {
 
     /// Passes on one message, or tells what is missing before it.
     pub(super) fn hear(&self, message: Bytes) -> Result<(), Break> {
+        let arrived = Instant::now();
         match Update::decode(message).map_err(Break::Undecodable)? {
-            Update::Publication(publication) => self.pass_on(publication),
+            Update::Publication(publication) => self.pass_on(publication, arrived),
             Update::Beat(beat) => self.note_beat(&beat),
             Update::Gone(gone) => self.take_leave(&gone),
         }
@@ -221,13 +227,13 @@ impl Hub {
     }
 
     /// Passes on the publication that follows the position.
-    fn pass_on(&self, publication: Publication) -> Result<(), Break> {
+    fn pass_on(&self, publication: Publication, arrived: Instant) -> Result<(), Break> {
         let version = publication.version;
         if !self.is_next(version)? {
             return Ok(());
         }
         // The event is made before the board is locked for writing.
-        let snapshot = Arc::new(Snapshot::new(publication));
+        let snapshot = Arc::new(Snapshot::arrived_at(publication, arrived));
         let now = Instant::now();
         let mut board = self.board.write();
         board.position = version;

@@ -77,7 +77,7 @@ impl Hub {
         Arc::new(Self {
             board: RwLock::new(board),
             reconfigured: Notify::new(),
-            counters: Counters::default(),
+            counters: Counters::starting_at_zero(),
         })
     }
 

@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::model::{Publication, Version};
 
@@ -10,11 +11,17 @@ const END: &[u8] = b"\n\n";
 pub struct Snapshot {
     publication: Publication,
     event: Bytes,
+    arrived: Instant,
 }
 
 impl Snapshot {
-    /// Makes the event of a publication.
+    /// Makes the event of a publication that arrives at this moment.
     pub fn new(publication: Publication) -> Self {
+        Self::arrived_at(publication, Instant::now())
+    }
+
+    /// Makes the event of a publication that has arrived at this gateway.
+    pub(super) fn arrived_at(publication: Publication, arrived: Instant) -> Self {
         let head = format!("id: {}\nevent: snapshot\ndata: ", publication.version);
         let json = publication.json();
         let mut event = Vec::with_capacity(head.len() + json.len() + END.len());
@@ -30,7 +37,7 @@ impl Snapshot {
         let event = Bytes::from(event);
         // Reading the publication from within the event lets both share one copy of the body.
         let shared = Publication::decode(event.slice(head.len()..event.len() - END.len()));
-        Self { publication: shared.unwrap_or(publication), event }
+        Self { publication: shared.unwrap_or(publication), event, arrived }
     }
 
     /// The publication.
@@ -41,6 +48,11 @@ impl Snapshot {
     /// Its version.
     pub fn version(&self) -> Version {
         self.publication.version
+    }
+
+    /// When it arrived at this gateway, by whichever way.
+    pub(super) fn arrived(&self) -> Instant {
+        self.arrived
     }
 
     /// The publication as a Server-Sent Event: `id`, `event: snapshot`, and `data` in one line.

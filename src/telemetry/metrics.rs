@@ -1,7 +1,10 @@
 use std::time::Duration;
 
-use ::metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
+use ::metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_process::Collector;
 
 use crate::store::FailureKind;
 
@@ -20,8 +23,9 @@ const TAKEOVER: &[f64] = &[
 pub struct Recorder(PrometheusHandle);
 
 impl Recorder {
-    /// All metrics in Prometheus's text format.
+    /// All metrics in Prometheus's text format, with what the process needs at this moment.
     pub fn render(&self) -> String {
+        Collector::default().collect();
         self.0.render()
     }
 
@@ -45,6 +49,7 @@ pub fn install() -> Result<Recorder, BuildError> {
         .set_buckets_for_metric(Matcher::Full("pollux_takeover_seconds".into()), TAKEOVER)?
         .install_recorder()?;
     describe();
+    Collector::default().describe();
     start_at_zero();
     gauge!("pollux_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(Recorder(handle))
@@ -65,8 +70,19 @@ fn start_at_zero() {
         counter!("pollux_redis_failures_total", "kind" => kind.as_str()).absolute(0);
     }
     counter!("pollux_redis_failures_total", "kind" => "contention").absolute(0);
+    for purpose in ["lease", "probe", "publish", "read", "presence"] {
+        counter!("pollux_redis_commands_total", "purpose" => purpose).absolute(0);
+    }
     for result in ["applied", "unchanged", "refused"] {
         counter!("pollux_config_reloads_total", "result" => result).absolute(0);
+    }
+    gauge!("pollux_config_refused").set(0.0);
+    // A histogram is shown, empty, once somebody has a handle to it.
+    for cause in ["released", "crashed", "expired"] {
+        let _shown = histogram!("pollux_takeover_seconds", "cause" => cause);
+    }
+    for result in ["held", "lost", "unknown"] {
+        let _shown = histogram!("pollux_lease_renew_seconds", "result" => result);
     }
 }
 
@@ -92,6 +108,16 @@ fn describe() {
         Unit::Seconds,
         "How long the lease is still held, as this replica sees it"
     );
+    describe_gauge!(
+        "pollux_lease_duration_seconds",
+        Unit::Seconds,
+        "The configured duration of the lease: without a renewal it ends after that"
+    );
+    describe_gauge!(
+        "pollux_lease_renew_deadline_seconds",
+        Unit::Seconds,
+        "The configured deadline: a leader that could not renew for that long stops"
+    );
     describe_histogram!(
         "pollux_takeover_seconds",
         Unit::Seconds,
@@ -105,14 +131,6 @@ fn describe() {
     describe_gauge!(
         "pollux_redis_shortcoming",
         "1 if Redis lacks something, by kind; pollux preflight says more"
-    );
-    describe_counter!(
-        "pollux_config_reloads_total",
-        "Configurations read while running, by result"
-    );
-    describe_gauge!(
-        "pollux_config_refused",
-        "1 while the configuration in place was refused and the one before is in force"
     );
     describe_counter!("pollux_redis_commands_total", "Requests to Redis, by purpose");
     describe_counter!("pollux_polls_total", "Polls, by outcome");
@@ -132,6 +150,12 @@ fn describe() {
     );
     describe_gauge!("pollux_endpoint_stale", "1 if the age exceeds stale_after");
     describe_gauge!("pollux_gateway_clients", "Open streams, by transport");
+    describe_histogram!(
+        "pollux_delivery_seconds",
+        Unit::Seconds,
+        "From a publication's arrival at this gateway to its frame being handed to a stream's \
+         connection; measured on one stream in sixteen"
+    );
     describe_counter!("pollux_gateway_reads_total", "Answered reads, by status");
     describe_counter!(
         "pollux_gateway_deliveries_total",
@@ -143,5 +167,13 @@ fn describe() {
     );
     describe_counter!("pollux_gateway_closed_total", "Closed streams, by reason");
     describe_counter!("pollux_gateway_resyncs_total", "Re-reads of all snapshots, by cause");
+    describe_counter!(
+        "pollux_config_reloads_total",
+        "Configurations read anew while running, by result"
+    );
+    describe_gauge!(
+        "pollux_config_refused",
+        "1 while the configuration in place was refused and the one before is run on with"
+    );
     describe_gauge!("pollux_build_info", "1, with the version of this program");
 }

@@ -20,6 +20,8 @@ const EXPECTED: &[(&str, &[&str])] = &[
     ("pollux_lease_renew_seconds_count", &["result=\"lost\""]),
     ("pollux_redis_failures_total", &["kind=\"refused\""]),
     ("pollux_lease_remaining_seconds", &[]),
+    ("pollux_lease_duration_seconds", &[" 2"]),
+    ("pollux_lease_renew_deadline_seconds", &[" 1.5"]),
     ("pollux_takeover_seconds_bucket", &["cause=\"expired\"", "le=\"0.3\""]),
     ("pollux_polls_total", &["endpoint=\"changing\"", "outcome=\"changed\""]),
     ("pollux_polls_total", &["endpoint=\"same\"", "outcome=\"unchanged\""]),
@@ -43,10 +45,18 @@ const EXPECTED: &[(&str, &[&str])] = &[
     ("pollux_gateway_reads_total", &["status=\"200\""]),
     ("pollux_gateway_reads_total", &["status=\"404\""]),
     ("pollux_gateway_deliveries_total", &["transport=\"sse\""]),
+    ("pollux_delivery_seconds_bucket", &["le=\"0.01\""]),
+    ("pollux_gateway_conflated_total", &[]),
     ("pollux_gateway_closed_total", &["reason=\"client\""]),
     ("pollux_gateway_closed_total", &["reason=\"limit\""]),
     ("pollux_gateway_resyncs_total", &["cause="]),
     ("pollux_build_info", &["version="]),
+    ("process_resident_memory_bytes", &[]),
+    ("process_cpu_seconds_total", &[]),
+    ("process_open_fds", &[]),
+    ("process_max_fds", &[]),
+    ("process_start_time_seconds", &[]),
+    ("process_threads", &[]),
 ];
 
 /// Answers `/changing` ever anew, `/tagged` with an entity tag, `/broken` with an error.
@@ -143,6 +153,24 @@ async fn serve_clients(replica: &Replica) {
 }
 
 #[tokio::test]
+async fn deliveries_are_timed_where_a_stream_gets_what_arrives_after_it() {
+    let backend = backend().await;
+    let configuration = super::configuration(&backend.url("/changing"), "");
+    let replica = Replica::start("castor", &configuration).await;
+    let client = SseClient::follow(vec![replica.gateway.clone()], 0, &["a"]);
+    eventually(DEADLINE, "a client gets data", || async {
+        (client.seen().versions.len() > 2).then_some(())
+    })
+    .await;
+    let timed = replica.metric("pollux_delivery_seconds_count", "").await;
+    assert!(timed >= 2.0, "{timed}");
+    let delivered = replica.metric("pollux_gateway_deliveries_total", "sse").await;
+    assert!(timed <= delivered, "{timed} of {delivered}");
+    let seconds = replica.metric("pollux_delivery_seconds_sum", "").await;
+    assert!(seconds > 0.0 && seconds < 1.0, "{seconds}");
+}
+
+#[tokio::test]
 async fn metrics_come_in_the_text_format_with_help_for_each() {
     let backend = backend().await;
     let configuration = super::configuration(&backend.url("/same"), "");
@@ -154,7 +182,7 @@ async fn metrics_come_in_the_text_format_with_help_for_each() {
     let text = response.text().await.unwrap();
     for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
         let (name, kind) = line.split_once(' ').unwrap();
-        assert!(name.starts_with("pollux_"), "{name}");
+        assert!(name.starts_with("pollux_") || name.starts_with("process_"), "{name}");
         assert!(["counter", "gauge", "histogram"].contains(&kind), "{name} is a {kind}");
         assert!(text.contains(&format!("# HELP {name} ")), "{name} has no help");
     }
