@@ -24,7 +24,7 @@ async fn replay(server: &RedisServer, claim: &Claim, term: u64, sequence: u64) -
     }
     command.arg(term).arg(claim.lease().to_string()).arg(sequence).arg(sequence + 1);
     command.arg(1000).arg(key("updates")).arg(&*beat.json).arg(beat.until);
-    command.arg(&[1, 1, 0]);
+    command.arg(86_400_000).arg(&[1, 1, 0, 0]);
     command.arg("a").arg(&publication.json()[..]).arg("{}").arg("a").arg(1);
     command.query_async(&mut server.connection().await).await.unwrap()
 }
