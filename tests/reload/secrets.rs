@@ -57,8 +57,9 @@ async fn a_rotated_password_of_redis_is_followed_and_the_streams_go_on() {
         .query_async(&mut connection)
         .await;
     set.expect("the user is changed");
-    let _: redis::RedisResult<()> =
+    let killed: redis::RedisResult<u64> =
         redis::cmd("CLIENT").arg(&["KILL", "USER", "app"]).query_async(&mut connection).await;
+    assert!(killed.expect("its connections are cut") > 0);
     replica.reloaded("applied", 1).await;
     let polled = requests(&backend, "a");
     eventually(DEADLINE, "it leads and polls again", || async {
