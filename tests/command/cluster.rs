@@ -80,13 +80,15 @@ async fn the_leader_tells_its_polls_and_a_standby_tells_them_too() {
     let (redis, backend) = (RedisServer::start().await, json_backend("[1]").await);
     let (replicas, leading) = pair(&with_redis(&redis, &backend.url("/"), "")).await;
     for replica in &replicas {
-        let polled = |report: &Value| report["endpoints"][0]["polls"].as_array().unwrap().len() > 1;
+        // On a loaded machine some may be skipped, or fail by their short timeout.
+        let unchanged = |poll: &Value| poll["outcome"] == "unchanged" && poll["kind"].is_null();
+        let polled = |report: &Value| {
+            report["endpoints"][0]["polls"].as_array().unwrap().iter().any(unchanged)
+        };
         let report = told(replica, "polls are told", polled).await;
         assert_eq!(report["polls"]["replica"], *replicas[leading].name);
         assert_eq!(report["polls"]["error"], Value::Null);
         let endpoint = &report["endpoints"][0];
-        let outcomes = ["changed", "unchanged"].map(Value::from);
-        assert!(outcomes.contains(&endpoint["polls"][1]["outcome"]), "{endpoint}");
         let now = report["now"].as_u64().unwrap();
         let polled = endpoint["polls"].as_array().unwrap().last().unwrap()["at"].as_u64().unwrap();
         assert!(now.abs_diff(polled) < 5_000, "{endpoint}");
@@ -104,7 +106,7 @@ async fn a_failing_endpoint_is_told_with_its_breaker() {
     let open = |report: &Value| report["endpoints"][0]["retry_at"].is_u64();
     let report = told(&replica, "the breaker opens", open).await;
     let endpoint = &report["endpoints"][0];
-    assert_eq!(endpoint["failures"], 5);
+    assert!(endpoint["failures"].as_u64() >= Some(5), "{endpoint}");
     let last = endpoint["polls"].as_array().unwrap().last().unwrap();
     assert_eq!((&last["outcome"], &last["kind"]), (&"failed".into(), &"connect".into()));
     assert_eq!(endpoint["next_due"], endpoint["retry_at"]);
