@@ -12,6 +12,7 @@ mod backend;
 #[path = "../common/mod.rs"]
 mod common;
 
+mod following;
 mod leaving;
 mod logs;
 mod metrics;
