@@ -100,7 +100,9 @@ impl Source {
     async fn connect(&self) -> Result<From, String> {
         let response = self.get("/v1/cluster/stream").await?;
         match response.status() {
-            status if status.is_success() => Ok(From::Stream(Box::new(response), Events::default())),
+            status if status.is_success() => {
+                Ok(From::Stream(Box::new(response), Events::default()))
+            }
             StatusCode::NOT_FOUND => Ok(From::Asking),
             status => Err(format!("it answers {status}")),
         }

@@ -269,7 +269,7 @@ fn paint_of_polls(endpoint: &EndpointReport) -> Paint {
 
 /// A bar that is filled to a share of its cells, by eighths.
 fn bar(share: f64, cells: usize) -> String {
-    let share = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 };
+    let share = if share.is_nan() { 0.0 } else { share.clamp(0.0, 1.0) };
     let eighths = (share * (cells * 8) as f64).round() as usize;
     let parts = ['▏', '▎', '▍', '▌', '▋', '▊', '▉'];
     let mut text = "█".repeat(eighths / 8);
@@ -343,7 +343,7 @@ mod tests {
         let first = lines.iter().position(|line| line.starts_with("ENDPOINT")).unwrap() + 1;
         assert!(lines[first].starts_with("e70 "), "{lines:#?}");
         assert!(lines[first].contains("stale"), "{lines:#?}");
-        assert!(lines[first].contains("█×  1 timeout"), "{lines:#?}");
+        assert!(lines[first].contains("█×     1 timeout"), "{lines:#?}");
         assert!(lines[first + 1].starts_with("e60 "), "{lines:#?}");
         let shown = lines.iter().filter(|line| line.starts_with('e')).count();
         let expected = format!("and {} more endpoints", 80 - shown);
