@@ -213,6 +213,11 @@ async fn watching_in_a_pipe_prints_a_report_at_each_change_alone() {
     .await;
     assert_eq!(pollux(&["step-down", "--url", &castor.admin]).await.status, Some(0));
     watch.line_with("alhena   leader").await;
+    // As many reports come by in which nothing has changed.
+    let mut other = Running::start(&["status", "--watch", "--json", "--url", &castor.admin]);
+    for _ in 0..5 {
+        other.line().await;
+    }
     watch.signal(Signal::INT);
     let mut rest = 0;
     while let Some(line) = timeout(DEADLINE, watch.lines.next_line()).await.unwrap().unwrap() {
