@@ -30,7 +30,11 @@ fn run(command: Command) -> Result<(), Failure> {
             command::print(&command::preflight::report(&config.load()?, role)?)
         }
         Command::Schema => command::print(&command::schema::text()),
-        Command::Status { replica, json } => {
+        Command::Status { replica, json, watch: true } => {
+            let (url, _) = replica.resolve()?;
+            command::watch::follow(&url, json)
+        }
+        Command::Status { replica, json, .. } => {
             let (url, _) = replica.resolve()?;
             command::print(&command::status::fetch(&url, json)?)
         }
@@ -42,6 +46,7 @@ fn run(command: Command) -> Result<(), Failure> {
             let (url, token) = replica.resolve()?;
             command::print(&command::step_down::hand_over(&url, token.as_ref())?)
         }
+        Command::Tail { endpoints, url, json } => command::tail::follow(&url, endpoints, json),
         Command::Health { replica, ready } => command::health::ask(replica, ready),
         Command::Completions { shell } => command::print(&command::completions::script(shell)?),
     }

@@ -68,6 +68,10 @@ pub enum Command {
         /// Print JSON, as GET /v1/cluster of the admin server answers
         #[arg(long)]
         json: bool,
+        /// Go on: redraw a terminal live, print a report at each change elsewhere, or JSON every
+        /// second with --json
+        #[arg(long)]
+        watch: bool,
     },
     /// Ask the leader to hand over to another replica, and wait until it has
     StepDown {
@@ -81,6 +85,18 @@ pub enum Command {
         /// How long all of that may take, such as 30s
         #[arg(long, value_name = "DURATION", default_value = "30s", requires = "verify", value_parser = timeout)]
         timeout: Duration,
+    },
+    /// Follow publications: when, what, how large, and what changed
+    Tail {
+        /// The endpoints to follow; all of them where none is named
+        #[arg(value_name = "ENDPOINT")]
+        endpoints: Vec<String>,
+        /// The address of a gateway
+        #[arg(long, value_name = "GATEWAY", default_value = "http://127.0.0.1:8080", value_parser = http_url)]
+        url: Url,
+        /// Print each publication as it is, in one line
+        #[arg(long)]
+        json: bool,
     },
     /// Exit with 0 if a replica works, else with 1: a probe for where there is no shell
     Health {

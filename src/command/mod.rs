@@ -5,6 +5,7 @@ pub mod arguments;
 pub mod check;
 pub mod completions;
 pub mod demo;
+mod events;
 pub mod health;
 pub mod preflight;
 pub mod run;
@@ -12,7 +13,11 @@ pub mod schema;
 pub mod status;
 pub mod step_down;
 mod table;
+pub mod tail;
+mod terminal;
+mod text;
 pub mod verify;
+pub mod watch;
 
 use std::io::{self, Write as _};
 

@@ -6,10 +6,18 @@ use url::Url;
 
 use super::admin::AdminClient;
 use super::table::table;
+use super::text::{grouped, seconds, time};
 use super::{Failure, runtime};
-use crate::admin::{ClusterReport, EndpointReport};
+use crate::admin::{ClusterReport, EndpointReport, ServedReport};
 use crate::config::format_duration;
 use crate::store::{Presence, TimelineEntry};
+
+/// What is shown of endpoints; of polls from the seventh on.
+const HEADING: [&str; 9] =
+    ["ENDPOINT", "VERSION", "AGE", "", "EVERY", "SIZE", "NEXT", "FAILURES", "POLLS"];
+
+/// How many polls of an endpoint are shown.
+const POLLS: usize = 12;
 
 /// How many changes of leadership are shown.
 const CHANGES: usize = 5;
@@ -23,11 +31,16 @@ pub fn fetch(admin: &Url, json: bool) -> Result<String, Failure> {
     Ok(if json { format!("{text}\n") } else { describe(&report) })
 }
 
-fn describe(report: &ClusterReport) -> String {
+pub(super) fn describe(report: &ClusterReport) -> String {
     let mut sections = vec![table(&[], &overview(report)), replicas(report)];
     if let Some(endpoints) = &report.endpoints {
-        let rows: Vec<_> = endpoints.iter().map(endpoint_row).collect();
-        sections.push(table(&["ENDPOINT", "VERSION", "AGE", "", "EVERY", "SIZE"], &rows));
+        let rows: Vec<_> =
+            endpoints.iter().map(|endpoint| endpoint_row(endpoint, report.now)).collect();
+        // Only the leader knows its polls, and only what it told is shown.
+        let columns = if report.polls.replica.is_some() { HEADING.len() } else { 6 };
+        let rows: Vec<_> =
+            rows.into_iter().map(|row| row.into_iter().take(columns).collect()).collect();
+        sections.push(table(&HEADING[..columns], &rows));
     }
     let changes: Vec<_> = report.timeline.iter().take(CHANGES).map(change_row).collect();
     if !changes.is_empty() {
@@ -45,14 +58,37 @@ fn overview(report: &ClusterReport) -> Vec<Vec<String>> {
         None => report.store.kind.clone(),
         Some(error) => format!("{} does not answer: {error}", report.store.kind),
     };
-    [
+    let rows = [
         ("cluster", report.cluster.clone()),
         ("leader", leader.unwrap_or_else(|| "nobody".to_owned())),
         ("term", report.term.map_or_else(|| "none yet".to_owned(), |term| term.to_string())),
         ("store", store),
-    ]
-    .map(|(name, value)| vec![name.to_owned(), value])
-    .to_vec()
+        ("saved", saved(report)),
+    ];
+    rows.into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| vec![name.to_owned(), value])
+        .collect()
+}
+
+/// What backends were spared; nothing where no replica tells what it served.
+pub(super) fn saved(report: &ClusterReport) -> String {
+    let ServedReport { reads, deliveries, polls, saved, since } = &report.served;
+    let Some(since) = since else { return String::new() };
+    let count = |count: &u64| grouped(i64::try_from(*count).unwrap_or(i64::MAX));
+    let (reads, deliveries, polls) = (count(reads), count(deliveries), count(polls));
+    let ago = report.now.map(|now| format!(" in {}", rough(now.saturating_sub(*since))));
+    format!(
+        "{} backend requests{}: {reads} reads + {deliveries} deliveries − {polls} polls",
+        grouped(*saved),
+        ago.unwrap_or_default()
+    )
+}
+
+/// A time in ms to the second, or to the minute from an hour on.
+pub(super) fn rough(ms: u64) -> String {
+    let unit = if ms < 3_600_000 { 1_000 } else { 60_000 };
+    format_duration(Duration::from_millis(ms / unit * unit))
 }
 
 fn replicas(report: &ClusterReport) -> String {
@@ -72,22 +108,62 @@ fn replicas(report: &ClusterReport) -> String {
     table(&["REPLICA", "", "ROLE", "HOSTS", "VERSION", "ADDRESS"], &rows)
 }
 
-fn endpoint_row(endpoint: &EndpointReport) -> Vec<String> {
+fn endpoint_row(endpoint: &EndpointReport, now: Option<u64>) -> Vec<String> {
     let none = || "–".to_owned();
     vec![
         endpoint.name.to_string(),
         endpoint.version.map_or_else(none, |version| version.to_string()),
         endpoint.age.map_or_else(none, |age| format!("{age:.1} s")),
         if endpoint.stale { "stale" } else { "" }.to_owned(),
-        format_duration(Duration::from_secs_f64(endpoint.every.max(0.0))),
+        seconds(endpoint.every),
         endpoint.size.map_or_else(none, |size| format!("{size} B")),
+        next(endpoint, now, 0),
+        failures(endpoint),
+        strip(endpoint, POLLS),
     ]
 }
 
-fn change_row(entry: &TimelineEntry) -> Vec<String> {
-    let at = std::time::UNIX_EPOCH + Duration::from_millis(entry.at);
+/// When an endpoint is polled next, some ms after the report was made.
+pub(super) fn next(endpoint: &EndpointReport, now: Option<u64>, later: u64) -> String {
+    match (endpoint.next_due, now) {
+        (Some(due), Some(now)) => {
+            let left = due.saturating_sub(now.saturating_add(later));
+            if left < 10_000 { format!("{:.1} s", left as f64 / 1e3) } else { rough(left) }
+        }
+        _ => "–".to_owned(),
+    }
+}
+
+/// How often an endpoint has failed in a row, and whether its breaker is open.
+pub(super) fn failures(endpoint: &EndpointReport) -> String {
+    let kind = endpoint.polls.iter().rev().find_map(|poll| poll.kind.as_deref());
+    match (endpoint.failures, endpoint.retry_at) {
+        (0, _) => "–".to_owned(),
+        (count, None) => format!("{count} {}", kind.unwrap_or_default()),
+        (count, Some(_)) => format!("{count} {}, breaker open", kind.unwrap_or_default()),
+    }
+}
+
+/// The latest polls of an endpoint, the newest last, a character for each.
+pub(super) fn strip(endpoint: &EndpointReport, most: usize) -> String {
+    let skipped = endpoint.polls.len().saturating_sub(most);
+    endpoint.polls.iter().skip(skipped).map(|poll| symbol(&poll.outcome)).collect()
+}
+
+/// How the outcome of a poll is shown.
+pub(super) fn symbol(outcome: &str) -> char {
+    match outcome {
+        "changed" => '█',
+        "unchanged" => '▄',
+        "not_modified" => '▁',
+        "failed" => '×',
+        _ => '·',
+    }
+}
+
+pub(super) fn change_row(entry: &TimelineEntry) -> Vec<String> {
     vec![
-        humantime::format_rfc3339_millis(at).to_string(),
+        time(entry.at),
         entry.event.clone(),
         entry.replica.clone(),
         entry.term.to_string(),

@@ -15,6 +15,7 @@ mod common;
 mod cluster;
 mod endpoints;
 mod leadership_logs;
+mod following;
 mod leaving;
 mod logs;
 mod metrics;

@@ -40,7 +40,10 @@ async fn the_text_shows_leader_term_replicas_and_endpoints() {
     let version = report["endpoints"][0]["version"].as_str().unwrap();
     let endpoint = row(text, "a");
     assert_eq!(endpoint[1], version);
-    assert_eq!(endpoint[3..], ["s", "200ms", "3", "B"]);
+    assert_eq!(endpoint[3..7], ["s", "200ms", "3", "B"]);
+    assert_eq!(endpoint[8..10], ["s", "–"], "the next poll and the failures");
+    assert!(endpoint[10].starts_with('█'), "the polls: {endpoint:?}");
+    assert!(text.contains(" backend requests in "), "{text}");
     assert!(text.contains(" claimed"), "{text}");
 }
 

@@ -110,10 +110,10 @@ async fn data_that_do_not_go_on_under_the_successor_are_told() {
     ];
     leader(&replicas, DEADLINE).await;
     settled(&replicas[0], 2).await;
-    // Right after a poll, so that the next one is the successor's.
-    let polls = backend.requests().len();
-    eventually(DEADLINE, "one more poll", || async {
-        (backend.requests().len() > polls).then_some(())
+    // Right after a good poll, so that the next one is the successor's.
+    eventually(DEADLINE, "a good poll", || async {
+        let report = replicas[0].admin_json("/v1/cluster").await?;
+        (report["endpoints"][0]["age"].as_f64()? < 0.5).then_some(())
     })
     .await;
     works.store(false, SeqCst);
