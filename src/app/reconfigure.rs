@@ -86,9 +86,7 @@ impl Running {
             true => Some(Fetcher::new(&new.endpoints)?),
             false => None,
         };
-        if changes.traces {
-            self.traces.apply(new.traces.as_ref())?;
-        }
+        self.traces.apply(&new)?;
         // From here on nothing fails.
         self.config = Arc::new(new);
         if replans {

@@ -4,7 +4,7 @@ use super::{Failure, runtime, shutdown_on_signal};
 use crate::app::{App, Role};
 use crate::config::ConfigSource;
 use crate::reload::Reloads;
-use crate::telemetry::{self, Traced, Traces};
+use crate::telemetry::{self, Traces};
 
 /// Runs a replica until SIGTERM or SIGINT, with what the configuration holds by then.
 ///
@@ -22,8 +22,7 @@ pub fn run(source: ConfigSource, role: Role) -> Result<(), Failure> {
         let shutdown = shutdown_on_signal()?;
         let reloads = Reloads::new(source, seen)
             .map_err(|error| Failure::Other(format!("cannot wait for SIGHUP: {error}")))?;
-        let traces = Traces::start(config.traces.as_ref(), Traced::of(&config))
-            .map_err(|error| Failure::Other(error.to_string()))?;
+        let traces = Traces::start(&config).map_err(|error| Failure::Other(error.to_string()))?;
         let app = App::new(config, role).await?;
         let app = app.recording(recorder).tracing(traces.clone()).reloading(reloads);
         let ended = app.run(shutdown).await;

@@ -75,7 +75,7 @@ impl PollTrace {
         term: u64,
         late: Duration,
     ) -> Self {
-        let Some(tracer) = traces.draw() else { return Self::default() };
+        let Some((tracer, store)) = traces.draw() else { return Self::default() };
         let endpoint = endpoint.to_string();
         let root = tracer.span_builder(format!("poll {endpoint}")).with_attributes([
             KeyValue::new("pollux.endpoint", endpoint.clone()),
@@ -84,7 +84,6 @@ impl PollTrace {
         ]);
         let root = root.start_with_context(&tracer, &Context::new());
         let parent = Parent { tracer, context: Context::new().with_span(root) };
-        let store = traces.store();
         Self(Some(Box::new(Root { parent, endpoint, store, progress: Progress::Polling })))
     }
 

@@ -16,6 +16,10 @@ const POLLS: usize = 200;
 /// The most that the end of a replica takes longer, with room for a loaded machine.
 const FAREWELL: Duration = Duration::from_secs(5);
 
+/// What other programs on a loaded machine may hold polls up by, all in all. A poll that waited for a
+/// collector which hangs would wait for longer.
+const LOADED: Duration = Duration::from_secs(3);
+
 /// Polls for a while with all polls traced; the replica, after the schedule was seen to be kept.
 async fn keeps_its_schedule(collector: &str) -> Replica {
     let backend = changing_backend().await;
@@ -38,7 +42,7 @@ async fn keeps_its_schedule(collector: &str) -> Replica {
     let started = Instant::now();
     polled(POLLS).await;
     let (took, due) = (started.elapsed(), EVERY * (POLLS as u32 - 1));
-    assert!(took < due + due / 4, "{took:?} for what takes {due:?}");
+    assert!(took < due + LOADED, "{took:?} for what takes {due:?}");
     replica
 }
 

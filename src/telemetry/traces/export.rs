@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn spans_without_room_are_dropped_and_counted() {
         let (queue, mut waiting) = queue();
-        let tracer = Traces::ending_in(queue).draw().unwrap();
+        let (tracer, _) = Traces::ending_in(queue).draw().unwrap();
         for _ in 0..MOST_WAITING + 10 {
             drop(tracer.start("poll"));
         }
@@ -173,7 +173,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn spans_are_gathered_for_a_second_unless_a_batch_is_full() {
         let (queue, mut waiting) = queue();
-        let tracer = Traces::ending_in(queue).draw().unwrap();
+        let (tracer, _) = Traces::ending_in(queue).draw().unwrap();
         let spans = |count: usize| (0..count).for_each(|_| drop(tracer.start("poll")));
         let started = Instant::now();
         spans(2);
@@ -189,7 +189,7 @@ mod tests {
     async fn the_last_batch_does_not_wait_for_more() {
         let (queue, mut waiting) = queue();
         let traces = Traces::ending_in(queue);
-        drop(traces.draw().unwrap().start("poll"));
+        drop(traces.draw().unwrap().0.start("poll"));
         drop(traces);
         let started = Instant::now();
         assert_eq!(waiting.batch().await.unwrap().len(), 1);

@@ -41,19 +41,18 @@ pub enum TracesError {
 }
 
 /// Whose traces they are.
-#[derive(Clone, Debug, Default)]
-pub struct Traced {
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Traced {
     /// The replica's name, which becomes `service.instance.id`.
-    pub replica: String,
+    replica: String,
     /// The cluster's name.
-    pub cluster: String,
+    cluster: String,
     /// What publications go through, which becomes `db.system.name`: `redis` or `embedded`.
-    pub store: &'static str,
+    store: &'static str,
 }
 
 impl Traced {
-    /// What a configuration tells of it.
-    pub fn of(config: &Config) -> Self {
+    fn of(config: &Config) -> Self {
         Self {
             replica: config.replica.clone(),
             cluster: config.cluster.to_string(),
@@ -80,7 +79,6 @@ pub struct Traces(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    whose: Traced,
     active: RwLock<Option<Active>>,
     exports: TaskTracker,
 }
@@ -89,6 +87,7 @@ struct Shared {
 /// has ended.
 struct Active {
     config: TracesConfig,
+    whose: Traced,
     tracer: SdkTracer,
 }
 
@@ -103,51 +102,44 @@ impl fmt::Debug for Traces {
 }
 
 impl Traces {
-    /// Starts tracing as configured; `None`: nothing is traced. To be called within a runtime.
+    /// Starts tracing as configured, which may be not at all. To be called within a runtime.
     ///
     /// A collector that cannot be reached is no error: spans are dropped until it can.
     ///
     /// # Errors
     /// When the HTTP client cannot be built.
-    pub fn start(config: Option<&TracesConfig>, whose: Traced) -> Result<Self, TracesError> {
-        let traces = Self(Arc::new(Shared { whose, ..Shared::default() }));
+    pub fn start(config: &Config) -> Result<Self, TracesError> {
+        let traces = Self::default();
         traces.apply(config)?;
         Ok(traces)
     }
 
-    /// Replaces the configuration, for polls that start from now on. Polls that are traced already
-    /// keep the one they started with, and what has ended is still sent to where it was meant to
-    /// go. To be called within a runtime.
+    /// Goes on with another configuration, for polls that start from now on; nothing happens where
+    /// it does not differ. Polls that are traced already keep the one they started with, and what
+    /// has ended is still sent to where it was meant to go. To be called within a runtime.
     ///
     /// # Errors
     /// When the HTTP client cannot be built: nothing has changed then.
-    pub fn apply(&self, config: Option<&TracesConfig>) -> Result<(), TracesError> {
-        if self.0.active.read().as_ref().map(|active| &active.config) == config {
-            return Ok(());
+    pub fn apply(&self, config: &Config) -> Result<(), TracesError> {
+        let next = config.traces.as_ref().map(|traces| (traces, Traced::of(config)));
+        let same = {
+            let active = self.0.active.read();
+            let present = active.as_ref().map(|active| (&active.config, &active.whose));
+            present == next.as_ref().map(|(traces, whose)| (*traces, whose))
+        };
+        if !same {
+            let next = next.map(|(traces, whose)| self.activate(traces, whose)).transpose()?;
+            *self.0.active.write() = next;
         }
-        let active = config.map(|config| self.activate(config)).transpose()?;
-        *self.0.active.write() = active;
         Ok(())
     }
 
-    fn activate(&self, config: &TracesConfig) -> Result<Active, TracesError> {
+    fn activate(&self, config: &TracesConfig, whose: Traced) -> Result<Active, TracesError> {
         let collector = Collector::new(config)?;
         let (queue, waiting) = export::queue();
-        let resource = self.0.whose.resource();
+        let resource = whose.resource();
         self.0.exports.spawn(export::run(waiting, collector, (&resource).into()));
-        Ok(Active { config: config.clone(), tracer: self.tracer(queue) })
-    }
-
-    /// What makes spans, which go to `processor` when they end.
-    fn tracer(&self, processor: impl SpanProcessor + 'static) -> SdkTracer {
-        let provider = SdkTracerProvider::builder()
-            .with_resource(self.0.whose.resource())
-            // What is to be traced has been drawn before it gets a span.
-            .with_sampler(Sampler::AlwaysOn)
-            .with_span_limits(SpanLimits::default())
-            .with_span_processor(processor)
-            .build();
-        provider.tracer("pollux")
+        Ok(Active { config: config.clone(), tracer: tracer(resource, queue), whose })
     }
 
     /// Traces everything, into `processor`.
@@ -156,20 +148,17 @@ impl Traces {
         let traces = Self::default();
         let url = "http://collector.example/".parse().unwrap();
         let config = TracesConfig { url, ratio: 1.0, headers: Vec::new() };
-        *traces.0.active.write() = Some(Active { config, tracer: traces.tracer(processor) });
+        let whose = Traced::default();
+        let tracer = tracer(whose.resource(), processor);
+        *traces.0.active.write() = Some(Active { config, whose, tracer });
         traces
     }
 
-    /// Draws whether something is traced: by what, if it is.
-    pub(crate) fn draw(&self) -> Option<SdkTracer> {
+    /// Draws whether something is traced: by what, if it is, and what publications go through.
+    pub(crate) fn draw(&self) -> Option<(SdkTracer, &'static str)> {
         let active = self.0.active.read();
-        let active = active.as_ref()?;
-        (fastrand::f64() < active.config.ratio).then(|| active.tracer.clone())
-    }
-
-    /// What publications go through.
-    pub(crate) fn store(&self) -> &'static str {
-        self.0.whose.store
+        let Active { config, whose, tracer } = active.as_ref()?;
+        (fastrand::f64() < config.ratio).then(|| (tracer.clone(), whose.store))
     }
 
     /// Traces nothing more, and sends what has ended: within two seconds, or not at all.
@@ -180,4 +169,16 @@ impl Traces {
             tracing::warn!("the collector did not take the last traces in time: leaving without");
         }
     }
+}
+
+/// What makes spans, which go to `processor` when they end.
+fn tracer(resource: Resource, processor: impl SpanProcessor + 'static) -> SdkTracer {
+    let provider = SdkTracerProvider::builder()
+        .with_resource(resource)
+        // What is to be traced has been drawn before it gets a span.
+        .with_sampler(Sampler::AlwaysOn)
+        .with_span_limits(SpanLimits::default())
+        .with_span_processor(processor)
+        .build();
+    provider.tracer("pollux")
 }
