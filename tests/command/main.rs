@@ -14,8 +14,8 @@ mod common;
 
 mod cluster;
 mod endpoints;
-mod leadership_logs;
 mod following;
+mod leadership_logs;
 mod leaving;
 mod logs;
 mod metrics;
