@@ -21,6 +21,8 @@ pub(super) enum Said {
     Event(Event),
     /// When to connect again once the stream has ended, in ms.
     Retry(u64),
+    /// The last id counts no more: whoever connects again starts from nothing.
+    Forget,
 }
 
 /// Takes a stream apart. Each byte is looked at once, however small the pieces are, and what is
@@ -81,6 +83,7 @@ impl Events {
             let text = || String::from_utf8_lossy(&value).into_owned();
             match &*name {
                 b"event" => self.event.kind = text(),
+                b"id" if value.is_empty() => return Some(Said::Forget),
                 b"id" => self.event.id = Some(text()),
                 b"data" => self.add(value),
                 b"retry" => {

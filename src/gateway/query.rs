@@ -50,7 +50,8 @@ impl StreamQuery {
 }
 
 fn last_event_id(headers: &HeaderMap) -> Result<Option<Version>, Problem> {
-    let Some(value) = headers.get("last-event-id") else {
+    // Some clients that have none say so by an empty one.
+    let Some(value) = headers.get("last-event-id").filter(|value| !value.is_empty()) else {
         return Ok(None);
     };
     version("Last-Event-ID", &String::from_utf8_lossy(value.as_bytes())).map(Some)
@@ -86,6 +87,7 @@ mod tests {
         let since = |header| parse("endpoint=a&since=7-3", header).unwrap().since;
         assert_eq!(since(None), Version::new(7, 3));
         assert_eq!(since(Some("8-1")), Version::new(8, 1));
+        assert_eq!(since(Some("")), Version::new(7, 3));
     }
 
     #[test]

@@ -55,6 +55,7 @@ pub(super) async fn open(
         subscriber,
         comment: Box::pin(sleep(COMMENT_EVERY)),
         leaving: state.leaving,
+        over: false,
         _place: place,
     };
     Ok((sse_headers(), connection.into_body()).into_response())
@@ -77,6 +78,8 @@ struct Connection {
     comment: Pin<Box<Sleep>>,
     leaving: CancellationToken,
     client: ClientGuard,
+    /// Whether the client has been told to start over, elsewhere or here.
+    over: bool,
     _place: Place,
 }
 
@@ -98,8 +101,11 @@ impl Connection {
         Body::from_stream(frames.map(Ok::<_, Infallible>))
     }
 
-    /// The next bytes; `None` when the gateway leaves.
+    /// The next bytes; `None` when the gateway leaves, or the client is to start over.
     async fn next(&mut self) -> Option<Vec<Bytes>> {
+        if self.over {
+            return None;
+        }
         let frames = tokio::select! {
             biased;
             () = self.leaving.cancelled() => return None,
@@ -110,7 +116,8 @@ impl Connection {
         Some(frames)
     }
 
-    fn frames(&self, events: &[Event]) -> Vec<Bytes> {
+    fn frames(&mut self, events: &[Event]) -> Vec<Bytes> {
+        self.over = events.iter().any(|event| matches!(event, Event::StartOver));
         let delivered = events.iter().filter(|event| event.is_snapshot()).count() as u64;
         self.hub.counters().delivered(TRANSPORT, delivered);
         self.client.handed_over(events);
@@ -132,6 +139,8 @@ fn frame(event: &Event) -> Bytes {
             let head: &[u8] = b"event: gone\ndata: ";
             [head, &gone.json(), b"\n\n"].concat().into()
         }
+        // An empty id makes a client forget the last one.
+        Event::StartOver => Bytes::from_static(b"id:\n\n"),
     }
 }
 

@@ -128,17 +128,16 @@ impl Board {
         let kept: HashSet<usize> = self.order.iter().copied().collect();
         for place in before.into_iter().filter(|place| !kept.contains(place)) {
             if let Some(entry) = self.entries.get_mut(place) {
-                entry.configured = false;
-                entry.leave(self.position);
+                entry.dismiss(self.position);
             }
         }
         added
     }
 
-    /// Where an endpoint stands that is configured; whoever asks for one that is gone asks for none.
+    /// Where an endpoint stands that is configured.
     pub(super) fn place(&self, name: &str) -> Option<usize> {
         let place = *self.places.get(name)?;
-        self.entries.get(place).filter(|entry| entry.is_present()).map(|_| place)
+        self.entries.get(place).filter(|entry| entry.configured).map(|_| place)
     }
 
     /// Whether a version of an endpoint is newer than what is held.
@@ -147,30 +146,25 @@ impl Board {
         entry.is_some_and(|entry| entry.configured && entry.lacks(version))
     }
 
-    /// An endpoint that is configured, be it polled or not.
+    /// An endpoint that is configured.
     pub(super) fn configured(&mut self, name: &EndpointName) -> Option<&mut Entry> {
         let place = *self.places.get(name)?;
         self.entries.get_mut(place).filter(|entry| entry.configured)
     }
 
-    /// The endpoints that are there, in the order of their configuration.
+    /// The endpoints that are configured, in that order.
     pub(super) fn present(&self) -> impl Iterator<Item = &Entry> {
-        self.order
-            .iter()
-            .filter_map(|place| self.entries.get(*place))
-            .filter(|entry| entry.is_present())
+        self.order.iter().filter_map(|place| self.entries.get(*place))
     }
 
     /// The labels of all that are configured.
     pub(super) fn labels(&self) -> BTreeSet<Label> {
-        let entries = self.order.iter().filter_map(|place| self.entries.get(*place));
-        entries.map(|entry| entry.label.clone()).collect()
+        self.present().map(|entry| entry.label.clone()).collect()
     }
 
     /// The names of all that are configured.
     pub(super) fn names(&self) -> Vec<EndpointName> {
-        let entries = self.order.iter().filter_map(|place| self.entries.get(*place));
-        entries.map(|entry| entry.name.clone()).collect()
+        self.present().map(|entry| entry.name.clone()).collect()
     }
 
     /// Adds a subscriber of the endpoints at `places`, in the order of its slots.
@@ -222,11 +216,6 @@ impl Entry {
         }
     }
 
-    /// Whether clients may ask for it.
-    fn is_present(&self) -> bool {
-        self.configured && !matches!(self.standing, Standing::Gone(_))
-    }
-
     /// Whether a version is newer than what is held.
     pub(super) fn lacks(&self, version: Version) -> bool {
         let gone = match self.standing {
@@ -236,13 +225,26 @@ impl Entry {
         version > gone && self.snapshot.as_ref().is_none_or(|held| held.version() < version)
     }
 
-    /// Notes that it is no longer polled as of `version`, and tells its subscribers.
-    pub(super) fn leave(&mut self, version: Version) {
-        let is_there = !matches!(self.standing, Standing::Gone(_));
-        if is_there && (self.lacks(version) || !self.configured) {
-            (self.snapshot, self.check) = (None, None);
+    /// Notes that its leader no longer polls it as of `version`. Its snapshot is served on, as stale: a
+    /// leader may know of another configuration than this gateway.
+    pub(super) fn depart(&mut self, version: Version) {
+        if self.lacks(version) && !self.is_gone() {
+            self.check = None;
             self.stand(Standing::Gone(version));
         }
+    }
+
+    /// Notes that it is no longer configured.
+    fn dismiss(&mut self, position: Version) {
+        self.configured = false;
+        (self.snapshot, self.check) = (None, None);
+        if !self.is_gone() {
+            self.stand(Standing::Gone(position));
+        }
+    }
+
+    fn is_gone(&self) -> bool {
+        matches!(self.standing, Standing::Gone(_))
     }
 
     fn stand(&mut self, standing: Standing) {
@@ -259,7 +261,7 @@ impl Entry {
             return 0;
         }
         self.snapshot = Some(snapshot);
-        if let Standing::Gone(_) = self.standing {
+        if self.is_gone() {
             self.since = Instant::now();
             self.stand(Standing::Fresh);
         }
@@ -270,7 +272,7 @@ impl Entry {
     /// snapshot held, which goes on where the newest was lost, checked something else.
     pub(super) fn checked(&mut self, term: u64, check: Check, now: Instant) {
         let newer = self.snapshot.as_ref().is_some_and(|held| held.version().term > term);
-        if newer || matches!(self.standing, Standing::Gone(_)) {
+        if newer || self.is_gone() {
             return;
         }
         self.check = Some(latest(self.check, check, now));
@@ -279,7 +281,7 @@ impl Entry {
 
     /// Tells subscribers if the endpoint has become stale or fresh.
     pub(super) fn tell_freshness(&mut self, now: Instant) {
-        if !matches!(self.standing, Standing::Gone(_)) {
+        if !self.is_gone() {
             self.stand(if self.is_stale(now) { Standing::Stale } else { Standing::Fresh });
         }
     }

@@ -254,7 +254,7 @@ impl Hub {
             let mut board = self.board.write();
             board.position = gone.version;
             if let Some(entry) = board.configured(&gone.endpoint) {
-                entry.leave(gone.version);
+                entry.depart(gone.version);
             }
         }
         Ok(())

@@ -111,7 +111,7 @@ impl Hub {
         board.present().map(|entry| entry.view(now)).collect()
     }
 
-    /// What is known of one endpoint; `None` when it is not configured, or gone.
+    /// What is known of one endpoint; `None` when it is not configured.
     pub fn endpoint(&self, name: &str) -> Option<EndpointView> {
         let board = self.board.read();
         Some(board.entries.get(board.place(name)?)?.view(Instant::now()))

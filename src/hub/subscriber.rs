@@ -36,6 +36,9 @@ pub enum Event {
     },
     /// An endpoint is no longer polled, or no longer configured. It may come back.
     Gone(Gone),
+    /// An endpoint that had gone is back with a snapshot that the client may lack, below versions that it
+    /// has: on this stream it cannot be given any more, but on one that starts from nothing.
+    StartOver,
 }
 
 impl Event {
@@ -56,6 +59,9 @@ pub struct Subscriber {
     places: Vec<usize>,
     /// What was told last, by slot.
     told: Vec<Standing>,
+    /// Whether the endpoint was not configured for a while, by slot: publications of it may have passed
+    /// this gateway by.
+    lost: Vec<bool>,
     mailbox: Arc<Mailbox>,
     /// The client has everything of its endpoints up to this version.
     cursor: Version,
@@ -84,6 +90,7 @@ impl Hub {
             hub: Arc::clone(self),
             id,
             told: vec![Standing::Fresh; places.len()],
+            lost: vec![false; places.len()],
             places,
             mailbox,
             cursor: since,
@@ -118,12 +125,17 @@ impl Subscriber {
     /// conflated until they are taken.
     fn gather_snapshots(&mut self, board: &Board) -> Vec<Event> {
         let mut news = Vec::new();
+        let mut starts_over = false;
         for slot in self.mailbox.marked(Mark::Snapshot) {
             let entry = self.places.get(slot).and_then(|at| board.entries.get(*at));
             let held = entry.and_then(|entry| entry.snapshot.as_ref());
             match held.filter(|snapshot| snapshot.version() > self.cursor) {
                 Some(snapshot) => news.push((snapshot.version(), slot, snapshot)),
-                None => self.mailbox.clear(slot, Mark::Snapshot),
+                None => {
+                    self.mailbox.clear(slot, Mark::Snapshot);
+                    let lost = self.lost.get(slot).is_some_and(|lost| *lost);
+                    starts_over |= lost && held.is_some();
+                }
             }
         }
         news.sort_unstable_by_key(|(version, ..)| *version);
@@ -136,7 +148,13 @@ impl Subscriber {
             }
             self.mailbox.clear(slot, Mark::Snapshot);
             self.cursor = version;
+            if let Some(lost) = self.lost.get_mut(slot) {
+                *lost = false;
+            }
             events.push(Event::Snapshot(Arc::clone(snapshot)));
+        }
+        if starts_over {
+            events.push(Event::StartOver);
         }
         events
     }
@@ -151,10 +169,14 @@ impl Subscriber {
             let (Some(entry), Some(told)) = (entry, self.told.get_mut(slot)) else {
                 continue;
             };
-            if *told != entry.standing {
-                *told = entry.standing;
-                events.push(standing_of(entry, now));
+            if *told == entry.standing {
+                continue;
             }
+            *told = entry.standing;
+            if let Some(lost) = self.lost.get_mut(slot) {
+                *lost |= !entry.configured;
+            }
+            events.push(standing_of(entry, now));
         }
     }
 }

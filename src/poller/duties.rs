@@ -104,8 +104,9 @@ impl<F: Fetch> Duties for Poller<F> {
         let tidying = replanning::take_leave_of_strangers(&*self.store, &self.plans, &outbox);
         let beside = async {
             select! {
-                _ = async { tokio::join!(replanning, tidying) } => {}
+                biased;
                 () = leadership.winding_down() => {}
+                _ = async { tokio::join!(replanning, tidying) } => {}
             }
         };
         tokio::join!(polling, publisher, beside);

@@ -197,9 +197,10 @@ impl<'a, F: Fetch> Polling<'a, F> {
                 due.insert(place, first);
             }
         }
-        for place in places.into_values() {
-            self.retire(place);
-        }
+        // In one order, whatever the map's is.
+        let mut gone: Vec<usize> = places.into_values().collect();
+        gone.sort_unstable();
+        gone.into_iter().for_each(|place| self.retire(place));
         self.reschedule(now, due);
     }
 

@@ -40,6 +40,18 @@ pub(super) fn endpoints() -> Vec<EndpointConfig> {
     ENDPOINTS.iter().map(endpoint).collect()
 }
 
+/// A configuration that lacks some of the endpoints, though never the first: a host may get a change of
+/// the configuration late, or early.
+pub(super) fn some_endpoints(rng: &mut Rng) -> Vec<EndpointConfig> {
+    let mut some = endpoints();
+    let mut number = 0;
+    some.retain(|_| {
+        number += 1;
+        number == 1 || rng.bool()
+    });
+    some
+}
+
 /// What is polled. Its bodies follow from the time.
 pub(super) struct Backend {
     start: Instant,

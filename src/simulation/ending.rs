@@ -26,6 +26,7 @@ impl World {
             host.control.spare();
             host.control.thaw();
             self.calm(host);
+            host.reconfigure(endpoints());
         }
         // A network that is back may end what was open, or leave it to them to find out.
         let told = self.rng.bool();

@@ -82,6 +82,10 @@ pub(super) struct Counts {
     pub(super) step_downs: u64,
     /// Replicas that left on purpose.
     pub(super) leavings: u64,
+    /// Hosts that got another configuration than others.
+    pub(super) reconfigurations: u64,
+    /// Endpoints that were told to be gone.
+    pub(super) departures: u64,
 }
 
 impl AddAssign for Counts {
@@ -95,6 +99,8 @@ impl AddAssign for Counts {
         self.servers += other.servers;
         self.step_downs += other.step_downs;
         self.leavings += other.leavings;
+        self.reconfigurations += other.reconfigurations;
+        self.departures += other.departures;
     }
 }
 
@@ -227,8 +233,10 @@ impl Drop for Leads {
 
 impl Witness for Ground {
     fn accepted(&self, run_id: &str, batch: &Batch) {
-        for item in &batch.items {
-            let version = item.publication.version;
+        let published = batch.items.iter().map(|item| item.publication.version);
+        let versions = published.chain(batch.gone.iter().map(|gone| gone.version));
+        self.count(|counts| counts.departures += batch.gone.len() as u64);
+        for version in versions {
             let mut known = self.known.lock();
             known.counts.publications += 1;
             let before = known.published.insert(run_id.to_owned(), version);

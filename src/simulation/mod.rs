@@ -40,7 +40,9 @@ fn whatever_goes_wrong_the_guarantees_hold() {
     assert!(counts.publications >= 20 * seeds, "{counts:#?}");
     assert!(counts.deliveries >= 20 * seeds, "{counts:#?}");
     assert!(counts.crashes >= seeds, "{counts:#?}");
-    for rare in [counts.reaps, counts.servers, counts.step_downs, counts.leavings] {
+    let reconfigured = [counts.reconfigurations, counts.departures];
+    let rare = [counts.reaps, counts.servers, counts.step_downs, counts.leavings];
+    for rare in rare.into_iter().chain(reconfigured) {
         assert!(rare >= seeds / 8, "{counts:#?}");
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use fastrand::Rng;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::backend::names;
@@ -46,12 +46,20 @@ impl Reader {
     async fn read(&mut self, hubs: Hubs, mut rng: Rng) {
         loop {
             let hub = Arc::clone(&hubs[rng.usize(0..hubs.len())].lock());
-            let mut subscriber = hub.subscribe(names(), self.cursor).unwrap();
+            // A gateway that does not know of all that there is turns readers away.
+            let Ok(mut subscriber) = hub.subscribe(names(), self.cursor) else {
+                sleep(Duration::from_millis(rng.u64(1..STAY))).await;
+                continue;
+            };
             let until = Instant::now() + Duration::from_millis(rng.u64(1..STAY));
             let mut held = BTreeMap::new();
             while let Ok(events) = timeout_at(until, subscriber.next()).await {
                 events.iter().for_each(|event| self.take(event));
                 self.look(&hub, &mut held);
+                if events.iter().any(|event| matches!(event, Event::StartOver)) {
+                    self.cursor = Version::NONE;
+                    break;
+                }
             }
             self.look(&hub, &mut held);
         }

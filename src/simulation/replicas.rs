@@ -1,8 +1,11 @@
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
 use parking_lot::Mutex;
+use tokio::select;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -11,7 +14,7 @@ use super::backend::{Backend, Poll, endpoints};
 use super::ground::{Ground, Seen};
 use super::process::{Control, End, run};
 use crate::clock::Clock;
-use crate::config::LeaseConfig;
+use crate::config::{EndpointConfig, LeaseConfig};
 use crate::election::tests::faulty::Faulty;
 use crate::election::{Duties, Elector, Identity, Leadership};
 use crate::hub::Hub;
@@ -31,6 +34,8 @@ pub(super) struct Host {
     leave: Arc<Mutex<CancellationToken>>,
     /// Cancelled: no process follows the present one.
     closed: CancellationToken,
+    /// What its processes are configured to poll or to serve.
+    endpoints: watch::Sender<Vec<EndpointConfig>>,
 }
 
 impl Host {
@@ -47,6 +52,7 @@ impl Host {
             control: Arc::default(),
             leave: Arc::default(),
             closed: CancellationToken::new(),
+            endpoints: watch::Sender::new(endpoints()),
         };
         let (own, ground) = (host.clone(), Arc::clone(ground));
         lives.spawn(async move {
@@ -70,6 +76,11 @@ impl Host {
         self.leave.lock().cancel();
     }
 
+    /// Changes the configuration, for the present process too.
+    pub(super) fn reconfigure(&self, endpoints: Vec<EndpointConfig>) {
+        self.endpoints.send_replace(endpoints);
+    }
+
     /// Asks the present process to leave; none follows.
     pub(super) fn close(&self) {
         self.closed.cancel();
@@ -88,10 +99,12 @@ pub(super) fn replica(
 ) -> Host {
     let (backend, watched) = (Arc::clone(backend), Arc::clone(ground));
     Host::new(lives, server, ground, rng.fork(), move |host, shutdown| {
-        let poll = Poll::new(number, Arc::clone(&backend), Arc::clone(&watched), rng.fork());
-        let cluster = ClusterName::new("simulated").unwrap();
-        let plan = Plan::new(poll, &cluster, &endpoints(), 0);
-        let poller = Poller::new(host.store.clone(), plan.fixed());
+        let rng = Mutex::new(rng.fork());
+        let (backend, ground) = (Arc::clone(&backend), Arc::clone(&watched));
+        let poll =
+            move || Poll::new(number, Arc::clone(&backend), Arc::clone(&ground), rng.lock().fork());
+        let plans = Plans::following(host.endpoints.subscribe(), poll);
+        let poller = Poller::new(host.store.clone(), plans.newest());
         let duties = Watched {
             replica: number,
             control: Arc::clone(&host.control),
@@ -100,8 +113,49 @@ pub(super) fn replica(
             poller,
         };
         let identity = Identity { replica: format!("replica-{number}"), address: String::new() };
-        Elector::new(host.store.clone(), Clock::Process, lease, identity, duties, shutdown).run()
+        let elector =
+            Elector::new(host.store.clone(), Clock::Process, lease, identity, duties, shutdown);
+        async move {
+            select! {
+                biased;
+                () = elector.run() => {}
+                () = plans.keep() => {}
+            }
+        }
     })
+}
+
+/// The plans of one process, as its configuration has them.
+struct Plans<P> {
+    endpoints: watch::Receiver<Vec<EndpointConfig>>,
+    poll: P,
+    newest: watch::Sender<Arc<Plan<Poll>>>,
+}
+
+impl<P: Fn() -> Poll> Plans<P> {
+    fn following(mut endpoints: watch::Receiver<Vec<EndpointConfig>>, poll: P) -> Self {
+        let plan = Plan::new(poll(), &cluster(), &endpoints.borrow_and_update(), 0);
+        Self { endpoints, poll, newest: watch::Sender::new(Arc::new(plan)) }
+    }
+
+    fn newest(&self) -> watch::Receiver<Arc<Plan<Poll>>> {
+        self.newest.subscribe()
+    }
+
+    /// Plans anew whenever the configuration changes, and never ends by itself.
+    async fn keep(mut self) {
+        while self.endpoints.changed().await.is_ok() {
+            let endpoints = self.endpoints.borrow_and_update().clone();
+            let last = Arc::clone(&self.newest.borrow());
+            let next = last.succeeded_by((self.poll)(), &cluster(), &endpoints, 0);
+            self.newest.send_replace(Arc::new(next));
+        }
+        pending::<()>().await;
+    }
+}
+
+fn cluster() -> ClusterName {
+    ClusterName::new("simulated").unwrap()
 }
 
 /// A host on which a gateway runs, and its present hub.
@@ -114,10 +168,23 @@ pub(super) fn gateway(
     let present = Arc::new(Mutex::new(Hub::new(&endpoints())));
     let next = Arc::clone(&present);
     let host = Host::new(lives, server, ground, rng, move |host, shutdown| {
-        let hub = Hub::new(&endpoints());
+        let mut newest = host.endpoints.subscribe();
+        let hub = Hub::new(&newest.borrow_and_update());
         *next.lock() = Arc::clone(&hub);
         let store = host.store.clone();
-        async move { hub.follow(store, shutdown).await }
+        async move {
+            let reconfigured = async {
+                while newest.changed().await.is_ok() {
+                    hub.reconfigure(&newest.borrow_and_update());
+                }
+                pending::<()>().await;
+            };
+            select! {
+                biased;
+                () = hub.follow(store, shutdown) => {}
+                () = reconfigured => {}
+            }
+        }
     });
     (host, present)
 }

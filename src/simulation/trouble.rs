@@ -6,6 +6,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use tokio::time::sleep;
 
+use super::backend::some_endpoints;
 use super::faults::{outage, partition, weather};
 use super::replicas::Host;
 use super::world::{Family, GATEWAYS, REPLICAS, World};
@@ -32,10 +33,11 @@ impl World {
     }
 
     async fn something_happens(&mut self, percent: u8) {
-        let what = self.rng.u8(0..18);
+        let what = self.rng.u8(0..20);
         tracing::info!(what, "something happens");
         match what {
             0..13 => self.befall_host(what, percent),
+            18.. => self.reconfigure_a_host(),
             _ if self.family == Family::LeasesKept => {
                 if what < 15 {
                     self.server.fail_over();
@@ -52,6 +54,13 @@ impl World {
                 .unwrap();
             self.ground.count(|counts| counts.step_downs += 1);
         }
+    }
+
+    /// A host gets another configuration before the others, or has the old one back.
+    fn reconfigure_a_host(&mut self) {
+        let endpoints = some_endpoints(&mut self.rng);
+        self.host().reconfigure(endpoints);
+        self.ground.count(|counts| counts.reconfigurations += 1);
     }
 
     /// Something that happens to a replica, to a gateway, or to the way to the store.

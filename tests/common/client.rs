@@ -93,6 +93,11 @@ async fn read(response: reqwest::Response, seen: &Mutex<Seen>, last_id: &mut Opt
 
 fn note(event: &str, seen: &mut Seen, last_id: &mut Option<String>) {
     let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name));
+    if event.lines().any(|line| line == "id:") {
+        *last_id = None;
+        // What it gets from now on it may have had before.
+        seen.versions.clear();
+    }
     let Some(data) = field("data: ") else { return };
     let data: Value = serde_json::from_str(data).expect("every event's data is JSON");
     let endpoint =

@@ -175,6 +175,7 @@ impl Tail {
             while let Some(said) = events.next() {
                 match said {
                     Said::Retry(ms) => *hint = Some(Duration::from_millis(ms).min(LONGEST_WAIT)),
+                    Said::Forget => self.last = None,
                     Said::Event(event) => {
                         backoff.reset();
                         if let Err(end) = self.print(event) {

@@ -86,7 +86,7 @@ impl Source {
                         self.backoff.reset();
                         match said {
                             Said::Event(event) if event.kind == "cluster" => return Ok(event.data),
-                            Said::Event(_) | Said::Retry(_) => continue,
+                            Said::Event(_) | Said::Retry(_) | Said::Forget => continue,
                         }
                     }
                     let piece = response.chunk().await.map_err(|error| root_cause(&error))?;

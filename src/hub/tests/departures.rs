@@ -50,13 +50,16 @@ fn names(hub: &Hub) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_endpoint_that_the_leader_gave_up_is_told_as_gone_and_not_known_any_more() {
+async fn an_endpoint_that_the_leader_gave_up_is_told_as_gone_and_served_on_as_stale() {
     let (hub, server, mut subscriber) = both().await;
     server.take_leave("a", v(3));
     assert_eq!(gone(&next(&mut subscriber).await), [departure("a", v(3))]);
-    assert!(hub.endpoint("a").is_none());
-    assert!(hub.subscribe(["a"], Version::NONE).is_err());
-    assert_eq!(names(&hub), ["b"]);
+    let view = hub.endpoint("a").unwrap();
+    assert_eq!((view.version(), view.stale, view.age), (Some(v(1)), true, None));
+    let mut newcomer = hub.subscribe(["a"], Version::NONE).unwrap();
+    let events = next(&mut newcomer).await;
+    let has = (vec![("a".to_owned(), v(1))], vec![departure("a", v(3))]);
+    assert_eq!((snapshots(&events), gone(&events)), has);
     assert_eq!(hub.version(), v(3));
 }
 
@@ -78,8 +81,41 @@ async fn what_was_published_before_an_endpoint_went_does_not_bring_it_back() {
     // Its snapshot is kept for a day, and so it is read again.
     reconfigure(&hub, &["a", "b", "c"]);
     server.publish("b", v(4));
+    let events = next(&mut subscriber).await;
+    assert_eq!(snapshots(&events), [("b".to_owned(), v(4))]);
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert!(hub.endpoint("a").unwrap().stale);
+}
+
+/// What passed a gateway by while it did not know of the endpoint is below what its streams have.
+#[tokio::test(start_paused = true)]
+async fn whoever_may_lack_what_was_published_of_an_endpoint_that_is_back_starts_over() {
+    let (hub, server, mut subscriber) = both().await;
+    reconfigure(&hub, &["b"]);
+    next(&mut subscriber).await;
+    server.publish("a", v(3));
+    server.publish("b", v(4));
     until(&mut subscriber, v(4)).await;
-    assert!(hub.endpoint("a").is_none());
+    reconfigure(&hub, &["a", "b"]);
+    let starts_over = |event: &Event| matches!(event, Event::StartOver);
+    while !next(&mut subscriber).await.iter().any(starts_over) {}
+    let mut anew = hub.subscribe(["a", "b"], Version::NONE).unwrap();
+    assert_eq!(until(&mut anew, v(4)).await.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_gets_a_newer_version_of_an_endpoint_that_is_back_needs_not_start_over() {
+    let (hub, server, mut subscriber) = both().await;
+    reconfigure(&hub, &["b"]);
+    next(&mut subscriber).await;
+    server.publish("a", v(3));
+    reconfigure(&hub, &["a", "b"]);
+    let mut events = Vec::new();
+    while snapshots(&events).is_empty() {
+        events.extend(next(&mut subscriber).await);
+    }
+    assert_eq!(snapshots(&events), [("a".to_owned(), v(3))]);
+    assert!(!events.iter().any(|event| matches!(event, Event::StartOver)), "{events:?}");
 }
 
 #[tokio::test(start_paused = true)]

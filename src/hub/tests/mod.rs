@@ -70,7 +70,7 @@ fn snapshots(events: &[Event]) -> Vec<(String, Version)> {
             let endpoint = snapshot.publication().endpoint.to_string();
             Some((endpoint, snapshot.version()))
         }
-        Event::Freshness { .. } | Event::Gone(_) => None,
+        Event::Freshness { .. } | Event::Gone(_) | Event::StartOver => None,
     };
     events.iter().filter_map(snapshot).collect()
 }
