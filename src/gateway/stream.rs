@@ -24,6 +24,9 @@ use crate::model::EndpointName;
 const COMMENT_EVERY: Duration = Duration::from_secs(15);
 const COMMENT: &[u8] = b":\n\n";
 
+/// An empty id, which makes a client forget the last one: it resumes nothing, and gets everything.
+const FORGET: &[u8] = b"id:\n\n";
+
 /// When a client whose connection broke connects again, in ms: spread, so that not all come at
 /// once after the death of a gateway.
 const RETRY_MS: std::ops::Range<u64> = 500..2000;
@@ -55,6 +58,7 @@ pub(super) async fn open(
         subscriber,
         comment: Box::pin(sleep(COMMENT_EVERY)),
         leaving: state.leaving,
+        resumable: true,
         over: false,
         _place: place,
     };
@@ -78,6 +82,8 @@ struct Connection {
     comment: Pin<Box<Sleep>>,
     leaving: CancellationToken,
     client: ClientGuard,
+    /// Whether the last id that the client was given tells what it has.
+    resumable: bool,
     /// Whether the client has been told to start over, elsewhere or here.
     over: bool,
     _place: Place,
@@ -121,14 +127,21 @@ impl Connection {
         let delivered = events.iter().filter(|event| event.is_snapshot()).count() as u64;
         self.hub.counters().delivered(TRANSPORT, delivered);
         self.client.handed_over(events);
-        events.iter().map(frame).collect()
+        let was_resumable = std::mem::replace(&mut self.resumable, self.subscriber.is_complete());
+        let mut frames: Vec<Bytes> =
+            events.iter().map(|event| frame(event, self.resumable)).collect();
+        if was_resumable && !self.resumable {
+            frames.push(Bytes::from_static(FORGET));
+        }
+        frames
     }
 }
 
-/// An event as it is sent.
-fn frame(event: &Event) -> Bytes {
+/// An event as it is sent, on a stream that can be resumed after it or not.
+fn frame(event: &Event, resumable: bool) -> Bytes {
     match event {
-        Event::Snapshot(snapshot) => snapshot.event().clone(),
+        Event::Snapshot(snapshot) if resumable => snapshot.event().clone(),
+        Event::Snapshot(snapshot) => snapshot.event_without_id(),
         Event::Freshness { endpoint, stale, age } => {
             let age = age.map(seconds);
             let data = serde_json::to_string(&Freshness { endpoint, age }).unwrap_or_default();
@@ -139,8 +152,7 @@ fn frame(event: &Event) -> Bytes {
             let head: &[u8] = b"event: gone\ndata: ";
             [head, &gone.json(), b"\n\n"].concat().into()
         }
-        // An empty id makes a client forget the last one.
-        Event::StartOver => Bytes::from_static(b"id:\n\n"),
+        Event::StartOver => Bytes::from_static(FORGET),
     }
 }
 

@@ -55,6 +55,12 @@ impl Snapshot {
         self.arrived
     }
 
+    /// The event without its `id`, for streams that cannot be resumed by it.
+    pub fn event_without_id(&self) -> Bytes {
+        let id = self.event.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        self.event.slice(id..)
+    }
+
     /// The publication as a Server-Sent Event: `id`, `event: snapshot`, and `data` in one line.
     pub fn event(&self) -> &Bytes {
         &self.event
@@ -82,6 +88,13 @@ mod tests {
             snapshot(b"[1]").event(),
             "id: 7-3\nevent: snapshot\ndata: {\"endpoint\":\"a\",\"version\":\"7-3\",\"fetched_at\":5,\"content_type\":\"application/json\",\"data\":[1]}\n\n"
         );
+    }
+
+    #[test]
+    fn an_event_can_do_without_its_id() {
+        let snapshot = snapshot(b"[1]");
+        let (event, without) = (snapshot.event(), snapshot.event_without_id());
+        assert_eq!(event[..], [b"id: 7-3\n", &without[..]].concat());
     }
 
     #[test]

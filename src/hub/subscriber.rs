@@ -99,6 +99,12 @@ impl Hub {
 }
 
 impl Subscriber {
+    /// Whether a client that has all events so far lacks nothing up to the last version. Not so while an
+    /// endpoint is not configured here, and other gateways may pass on what is published of it.
+    pub fn is_complete(&self) -> bool {
+        !self.lost.contains(&true)
+    }
+
     /// Waits for news and takes some of it, at least one event: the snapshots in ascending
     /// version, then who became stale, fresh or gone. Nothing is lost if the wait is given up.
     pub async fn next(&mut self) -> Vec<Event> {

@@ -57,11 +57,13 @@ impl Reader {
                 events.iter().for_each(|event| self.take(event));
                 self.look(&hub, &mut held);
                 if events.iter().any(|event| matches!(event, Event::StartOver)) {
-                    self.cursor = Version::NONE;
                     break;
                 }
             }
             self.look(&hub, &mut held);
+            if !subscriber.is_complete() {
+                self.cursor = Version::NONE;
+            }
         }
     }
 

@@ -54,7 +54,7 @@ impl SseClient {
                 if let Ok(response) = request.send().await
                     && response.status() == 200
                 {
-                    noting.lock().expect("no panic").connections += 1;
+                    connected(&noting, last_id.is_none());
                     read(response, &noting, &mut last_id).await;
                 }
                 sleep(RETRY).await;
@@ -71,6 +71,15 @@ impl SseClient {
 impl Drop for SseClient {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// Notes a connection; what it brings `anew`, the client may have had before.
+fn connected(seen: &Mutex<Seen>, anew: bool) {
+    let mut seen = seen.lock().expect("no panic");
+    seen.connections += 1;
+    if anew {
+        seen.versions.clear();
     }
 }
 
@@ -95,8 +104,6 @@ fn note(event: &str, seen: &mut Seen, last_id: &mut Option<String>) {
     let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name));
     if event.lines().any(|line| line == "id:") {
         *last_id = None;
-        // What it gets from now on it may have had before.
-        seen.versions.clear();
     }
     let Some(data) = field("data: ") else { return };
     let data: Value = serde_json::from_str(data).expect("every event's data is JSON");
@@ -104,10 +111,13 @@ fn note(event: &str, seen: &mut Seen, last_id: &mut Option<String>) {
         data["endpoint"].as_str().or(data["gone"].as_str()).unwrap_or_default().to_owned();
     match field("event: ") {
         Some("snapshot") => {
-            let id = field("id: ").expect("a snapshot has an id");
-            assert_eq!(data["version"], id, "the id is the publication's version");
-            *last_id = Some(id.to_owned());
-            seen.versions.push(id.parse().expect("the id is a version"));
+            let version = data["version"].as_str().expect("a version");
+            // Without one where the stream cannot be resumed.
+            if let Some(id) = field("id: ") {
+                assert_eq!(version, id, "the id is the publication's version");
+                *last_id = Some(id.to_owned());
+            }
+            seen.versions.push(version.parse().expect("a version"));
             seen.bodies.insert(endpoint, data["data"].clone());
         }
         Some(kind) => seen.freshness.push((kind.to_owned(), endpoint)),

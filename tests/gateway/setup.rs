@@ -50,18 +50,8 @@ impl Setup {
     pub(super) async fn start(self) -> Running {
         let store = EmbeddedStore::new();
         let claim = lead(&store).await;
-        let endpoint = |name: &str| EndpointConfig {
-            name: EndpointName::new(name).unwrap(),
-            url: format!("http://{name}.test/").parse().unwrap(),
-            every: Duration::from_secs(2),
-            timeout: Duration::from_secs(1),
-            connect_timeout: Duration::from_secs(1),
-            max_body: 1024,
-            stale_after: self.stale_after,
-            headers: Vec::new(),
-            expect: Expectation::Json,
-        };
-        let hub = Hub::new(&["a", "b", "never"].map(endpoint));
+        let stale_after = self.stale_after;
+        let hub = Hub::new(&["a", "b", "never"].map(|name| endpoint(name, stale_after)));
         let shutdown = CancellationToken::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -74,6 +64,20 @@ impl Setup {
         let running = Running { address, hub, shutdown, serving, store, claim, sequence: 0 };
         running.until(|hub| hub.ready()).await;
         running
+    }
+}
+
+pub(super) fn endpoint(name: &str, stale_after: Duration) -> EndpointConfig {
+    EndpointConfig {
+        name: EndpointName::new(name).unwrap(),
+        url: format!("http://{name}.test/").parse().unwrap(),
+        every: Duration::from_secs(2),
+        timeout: Duration::from_secs(1),
+        connect_timeout: Duration::from_secs(1),
+        max_body: 1024,
+        stale_after,
+        headers: Vec::new(),
+        expect: Expectation::Json,
     }
 }
 
@@ -235,8 +239,8 @@ impl Events {
 fn parse(block: &str) -> Block {
     let mut parsed = Block::default();
     for line in block.lines() {
-        let (field, value) = line.split_once(": ").unwrap_or((line, ""));
-        let value = value.to_owned();
+        let (field, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value).to_owned();
         match field {
             "id" => parsed.id = Some(value),
             "event" => parsed.event = Some(value),

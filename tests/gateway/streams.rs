@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use super::setup::Setup;
+use super::setup::{Setup, endpoint};
 
 const JSON: &str = "application/json";
 
@@ -45,6 +45,31 @@ async fn a_stream_resumes_after_what_the_client_has() {
     assert_eq!(by_header.ids(1).await, [second]);
     let third = running.publish("a", JSON, "3").await.to_string();
     assert_eq!(up_to_date.ids(1).await, [third]);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_went_takes_with_it_the_id_that_would_stand_for_it() {
+    let mut running = Setup::default().start().await;
+    let limit = Duration::from_secs(3600);
+    running.publish("a", JSON, "1").await;
+    running.publish("b", JSON, "2").await;
+    let mut events = running.stream("endpoint=a&endpoint=b").await;
+    events.ids(2).await;
+    running.hub.reconfigure(&[endpoint("a", limit)]);
+    let gone = events.event().await;
+    assert_eq!((gone.event.as_deref(), gone.id), (Some("gone"), None));
+    let forgotten = events.block().await.unwrap();
+    assert_eq!((forgotten.event, forgotten.id.as_deref()), (None, Some("")));
+    // Other gateways may pass on what is published of it meanwhile.
+    running.publish("b", JSON, "3").await;
+    running.publish("a", JSON, "4").await;
+    let snapshot = events.event().await;
+    assert_eq!((snapshot.event.as_deref(), snapshot.id), (Some("snapshot"), None));
+    // Once it is back, the rest of the stream cannot make up for it.
+    running.hub.reconfigure(&["a", "b"].map(|name| endpoint(name, limit)));
+    while events.block().await.is_some() {}
+    let mut anew = running.stream("endpoint=a&endpoint=b").await;
+    assert_eq!(anew.ids(2).await.len(), 2);
 }
 
 #[tokio::test]
