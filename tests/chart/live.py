@@ -185,6 +185,15 @@ class Live:
         self.leader(other_than=leader)
         self.start_replica(leader)
 
+    def restart_redis(self):
+        """Ends Redis as a roll-out does, starts it again with its data, and waits until polls go on."""
+        moment = time.time()
+        self.release.restart_redis()
+        self.until(f"redis_start_time_seconds > {moment - 1.5}")
+        self.leader()
+        self.until("min(timestamp(pollux_endpoint_age_seconds)) > %.3f" % time.time())
+        self.until("max(pollux_endpoint_age_seconds{endpoint='changing'}) < 1")
+
     def settle(self, seconds):
         """Waits until Prometheus has seen the present leader lead for so long."""
 

@@ -28,6 +28,11 @@ FULL = {
     ],
     "gateway": {"listen": "0.0.0.0:8000", "max_streams": 20000},
     "admin": {"listen": "0.0.0.0:9000", "token": "${file:/run/secrets/pollux/token}"},
+    "traces": {
+        "endpoint": "https://collector.example:4318",
+        "ratio": 0.5,
+        "headers": {"Authorization": "Bearer ${file:/run/secrets/pollux/collector}"},
+    },
     "drain": "1m30s",
 }
 NETWORK = {

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import functools
 import http.server
 import itertools
 import json
@@ -114,13 +115,15 @@ class Release:
 
     def start(self, pod, log, more_arguments=(), **variables):
         """Starts a pod that stays."""
-        places = self.files(pod)
+        command = [*self.command(pod, self.files(pod)), *more_arguments]
+        return self.launch(command, {**self.variables(pod), **variables}, log)
+
+    def launch(self, command, environment, log):
         process = subprocess.Popen(
-            [*self.command(pod, places), *more_arguments],
-            env={**self.variables(pod), **variables},
-            stdout=open(log, "w"),
-            stderr=subprocess.STDOUT,
+            command, env=environment, stdout=open(log, "w"), stderr=subprocess.STDOUT
         )
+        # As it is started again by the kubelet: with the same files.
+        process.again = functools.partial(self.launch, command, environment, log)
         self.processes.append(process)
         return process
 
@@ -155,8 +158,14 @@ class Release:
                 "redis-server answers or ends", lambda: process.poll() is not None or answers(port)
             )
             if ready and process.poll() is None:
+                self.redis = process
                 return f"redis://127.0.0.1:{port}"
         raise AssertionError(log.read_text())
+
+    def restart_redis(self):
+        """Ends the embedded Redis as the kubelet does, and starts it again where it was, with its data."""
+        stop(self.redis)
+        self.redis = self.redis.again()
 
     def start_replica(self, deployment, name, **variables):
         """Starts one pod of a Deployment. Gives its admin address."""

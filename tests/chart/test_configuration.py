@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 import yaml
-from chart import find, merged, pod_specs, refusal, render, values
+from chart import CHART, find, merged, pod_specs, refusal, render, values
 from matrix import FULL, MATRIX, SECRET
 
 MOUNTED = "/run/secrets/pollux"
@@ -92,22 +92,76 @@ def test_a_missing_secret_keeps_the_pod_waiting_for_it_by_name():
     assert secrets["projected"]["sources"] == [{"secret": {"name": "pollux-secrets"}}]
 
 
-@pytest.mark.parametrize("name", MATRIX)
-def test_changes_reach_the_replicas_without_a_restart(name):
-    changed = merged(MATRIX[name], {"config": {"history": 7}})
+#: One change of each section that makes no pod another one.
+CHANGES = {
+    "history": {"history": 7},
+    "endpoints": {"endpoints": [{"name": "news", "url": "http://b.example/", "every": "5s"}]},
+    "defaults": {"defaults": {"every": "9s", "timeout": "3s"}},
+    "lease": {"lease": {"duration": "20s", "renew_deadline": "15s"}},
+    "gateway": {"gateway": {"max_streams": 7}},
+    "traces": {"traces": {"endpoint": "http://other.example:4318", "ratio": 0.1}},
+    "all at once": {"history": 8, "gateway": {"max_streams": 9}, "lease": {"retry_period": "700ms"}},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("name", ["default", "full configuration", "network policies, apart, embedded"])
+def test_changes_of_the_configuration_replace_no_pod(name, change):
+    changed = merged(MATRIX[name], {"config": CHANGES[change]})
+    assert config_map(MATRIX[name]) != config_map(changed)
     before, after = deployments(MATRIX[name]), deployments(changed)
     assert before and before == after
-    for deployment in after:
+
+
+def test_another_redis_and_another_token_replace_no_pod():
+    own = values(config={"admin": {"token": "sesame-open"}})
+    for before, change in [
+        (values(), {"redis": {"url": "rediss://other.example:6380", "timeout": "1s"}}),
+        (own, {"admin": {"token": "sesame-shut"}}),
+    ]:
+        assert deployments(before) == deployments(merged(before, {"config": change}))
+
+
+@pytest.mark.parametrize("name", MATRIX)
+def test_changes_reach_every_replica(name):
+    assert deployments(merged(MATRIX[name], {"config": {"history": 7}})) == deployments(MATRIX[name])
+    for deployment in deployments(MATRIX[name]):
         (container,) = deployment["spec"]["template"]["spec"]["containers"]
         mounts = container["volumeMounts"]
         assert {"/etc/pollux", MOUNTED} <= {mount["mountPath"] for mount in mounts}
         assert not any("subPath" in mount for mount in mounts)
 
 
-def test_another_cluster_replaces_the_replicas():
-    # A running one would refuse the change: nothing moves to another cluster in passing.
-    before, after = deployments(values()), deployments(values(config={"cluster": "other"}))
-    assert before[0]["spec"]["template"] != after[0]["spec"]["template"]
+#: What the pods themselves depend on, as README.md and NOTES.txt say, and what it is there.
+PARTS_OF_PODS = {
+    # A running replica would refuse the change: nothing moves to another cluster in passing.
+    "cluster": ({"cluster": "other"}, "pollux/cluster"),
+    "drain": ({"drain": "40s"}, "terminationGracePeriodSeconds"),
+    "gateway.listen": ({"gateway": {"listen": "0.0.0.0:8000"}}, "8000"),
+    "admin.listen": ({"admin": {"listen": "0.0.0.0:9000"}}, "9000"),
+    "a first admin.token": ({"admin": {"token": "sesame-open"}}, "sources"),
+}
+
+
+@pytest.mark.parametrize("name", PARTS_OF_PODS)
+def test_what_pods_are_made_of_replaces_them(name):
+    change, seen = PARTS_OF_PODS[name]
+    ((before,), (after,)) = deployments(values()), deployments(values(config=change))
+    assert before["spec"]["template"] != after["spec"]["template"]
+    assert seen in str(before["spec"]["template"]) + str(after["spec"]["template"])
+
+
+def test_what_replaces_pods_is_said():
+    readme, notes = (
+        " ".join((CHART / name).read_text().split()) for name in ("README.md", "templates/NOTES.txt")
+    )
+    for name in PARTS_OF_PODS:
+        assert f"`config.{name.split()[-1]}`" in readme, name
+    assert "Only another cluster, drain or port, or a config.admin.token" in notes
+
+
+def config_map(of):
+    return find(render(of), "ConfigMap", "prod-pollux")
 
 
 def deployments(of):

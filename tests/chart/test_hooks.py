@@ -59,9 +59,26 @@ def test_a_failed_preflight_stays_to_be_read_and_a_good_one_goes():
 
 
 def test_preflight_asks_for_what_the_replicas_need():
-    for name, role in [("default", "all"), ("separate gateways", "poller")]:
-        (container,) = find(render(MATRIX[name]), "Job")["spec"]["template"]["spec"]["containers"]
-        assert container["args"][0] == "preflight" and f"--role={role}" in container["args"]
+    (container,) = find(render(), "Job")["spec"]["template"]["spec"]["containers"]
+    assert container["args"][0] == "preflight" and "--role=all" in container["args"]
+
+
+def test_preflight_asks_as_each_of_pollers_and_gateways_with_what_these_have():
+    user = [{"name": "POLLUX__REDIS__USERNAME", "value": "reader"}]
+    own = {"separate": True, "extraEnv": user, "resources": {"limits": {"memory": "1Gi"}}}
+    objects = render(values(gateway=own, extraEnv=[{"name": "RUST_LOG", "value": "debug"}]))
+    asking = find(objects, "Job")["spec"]["template"]["spec"]["containers"]
+    assert [one["name"] for one in asking] == ["preflight", "preflight-gateway"]
+    for one, role, name in zip(asking, ["poller", "gateway"], ["prod-pollux", "prod-pollux-gateway"]):
+        assert one["args"][0] == "preflight" and f"--role={role}" in one["args"]
+        (replica,) = find(objects, "Deployment", name)["spec"]["template"]["spec"]["containers"]
+        given = {"POLLUX__REPLICA", "POLLUX__ADDRESS", "POLLUX__ADMIN__TOKEN", "POD_IP"}
+
+        def chosen(container):
+            return [variable for variable in container["env"] if variable["name"] not in given]
+
+        assert chosen(one) == chosen(replica) and one["resources"] == replica["resources"]
+        assert (user[0] in one["env"]) == (role == "gateway")
 
 
 def test_without_redis_there_is_nothing_to_ask():

@@ -2,10 +2,11 @@
 
 import itertools
 import json
+import re
 import urllib.request
 
 import pytest
-from chart import find, render, values
+from chart import ROOT, find, render, values
 from matrix import MATRIX
 from release import Release, eventually, stop
 
@@ -120,8 +121,10 @@ def test_a_pod_that_is_stopped_is_gone_within_its_grace_period(release):
     )
 
 
-def preflight(release, **variables):
-    return release.run(find(release.objects, "Job")["spec"]["template"]["spec"], **variables)
+def preflight(release, container="preflight", **variables):
+    pod = find(release.objects, "Job")["spec"]["template"]["spec"]
+    (asking,) = [one for one in pod["containers"] if one["name"] == container]
+    return release.run(pod | {"containers": [asking]}, **variables)
 
 
 @pytest.mark.parametrize("release", [EMBEDDED], indirect=True)
@@ -139,6 +142,23 @@ def test_preflight_fails_where_redis_allows_too_little(release):
     user = {"POLLUX__REDIS__USERNAME": "limited", "POLLUX__REDIS__PASSWORD": "limited-too"}
     status, said = preflight(release, POLLUX__REDIS__URL=redis, **user)
     assert status == 1 and "the user may not: publish" in said.lower(), said
+
+
+@pytest.mark.parametrize("release", [SEPARATE], indirect=True)
+def test_preflight_asks_for_what_pollers_and_gateways_need_apart(release):
+    # The user for gateways that config/redis-acl.conf has: enough for these, and not for pollers.
+    acl = (ROOT / "config" / "redis-acl.conf").read_text()
+    name, rest = re.search(r"^user (pollux-gateway) (.*)", acl, re.MULTILINE).groups()
+    password = re.search(r">(\S+)", rest)[1]
+    user = {
+        "POLLUX__REDIS__URL": release.start_redis(user=f"{name} {rest}"),
+        "POLLUX__REDIS__USERNAME": name,
+        "POLLUX__REDIS__PASSWORD": password,
+    }
+    status, said = preflight(release, "preflight-gateway", **user)
+    assert status == 0, said
+    status, said = preflight(release, **user)
+    assert status == 1 and "the user may not: " in said.lower(), said
 
 
 @pytest.mark.parametrize("release", [EMBEDDED], indirect=True)
