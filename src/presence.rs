@@ -48,10 +48,15 @@ impl Attendance {
         }
     }
 
-    /// Tells what these have counted too.
+    /// Tells what these have counted too, since `started`.
     #[must_use]
-    pub(crate) fn counting(self, hub: Option<Arc<Hub>>, journal: Option<Arc<Journal>>) -> Self {
-        Self { hub, journal, ..self }
+    pub(crate) fn counting(
+        self,
+        hub: Option<Arc<Hub>>,
+        journal: Option<Arc<Journal>>,
+        started: Instant,
+    ) -> Self {
+        Self { hub, journal, started, ..self }
     }
 
     /// Tells the cluster every ten seconds that this replica is there, with the hosts that it

@@ -29,6 +29,17 @@ pub enum NotApplied {
     /// Another cluster has other data, and other replicas.
     #[error("cluster: a running replica stays in its cluster: restart it to move it to another")]
     Cluster,
+    /// The replica itself listens on that port, and would have to stop before it could try.
+    #[error(
+        "{setting}: this replica listens on port {port} already, as it was configured before: \
+         restart it to take the port for another address"
+    )]
+    OwnPort {
+        /// The setting that names the port.
+        setting: &'static str,
+        /// The port.
+        port: u16,
+    },
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),

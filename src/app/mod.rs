@@ -163,9 +163,12 @@ impl App {
                         Err(error) => error.to_string(),
                     }));
                 }
-                config = next(reloads.as_mut()) => {
-                    reload::settle(running.reconfigure(config).await);
-                }
+                config = next(reloads.as_mut()) => tokio::select! {
+                    biased;
+                    // Whatever is under way then ends with all the rest.
+                    () = shutdown.cancelled() => break,
+                    outcome = running.reconfigure(config) => reload::settle(outcome),
+                },
             }
         }
         running.drain().await;

@@ -4,7 +4,6 @@ use super::open_store;
 use super::running::Running;
 use crate::config::Config;
 use crate::http;
-use crate::poller::Fetcher;
 use crate::reload::NotApplied;
 
 /// What differs between two configurations, by the setting that people know it by.
@@ -73,6 +72,15 @@ impl Running {
         if self.config.cluster != new.cluster {
             return Err(NotApplied::Cluster);
         }
+        let moves = [
+            (changes.gateway_listen && self.serves(), "gateway.listen", new.gateway.listen),
+            (changes.admin_listen, "admin.listen", new.admin.listen),
+        ];
+        for (_, setting, to) in moves.iter().filter(|(moves, ..)| *moves) {
+            if to.port() != 0 && self.ports().contains(&Some(to.port())) {
+                return Err(NotApplied::OwnPort { setting, port: to.port() });
+            }
+        }
         let gateway = match changes.gateway_listen && self.serves() {
             true => Some(http::bind(new.gateway.listen, "gateway.listen").await?),
             false => None,
@@ -82,8 +90,8 @@ impl Running {
             false => None,
         };
         let replans = changes.endpoints || changes.history;
-        let fetcher = match replans && self.polling.is_some() {
-            true => Some(Fetcher::new(&new.endpoints)?),
+        let fetcher = match replans {
+            true => self.fetcher(&new.endpoints)?,
             false => None,
         };
         self.traces.apply(&new)?;

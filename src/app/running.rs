@@ -13,12 +13,12 @@ use super::group::{Group, first_ended};
 use super::{App, AppError, Role};
 use crate::admin::{self, AdminSource, AdminState, LeaderPolls, Viewers};
 use crate::clock::Clock;
-use crate::config::Config;
-use crate::election::{Elector, Identity, View};
+use crate::config::{Config, EndpointConfig};
+use crate::election::{Elector, Identity, Memory, View};
 use crate::gateway::{self, GatewayState, Room};
 use crate::http;
 use crate::hub::Hub;
-use crate::poller::{Fetcher, Journal, Plan, Poller, Reachability};
+use crate::poller::{Fetcher, FetcherError, Journal, Plan, Poller, Reachability};
 use crate::preflight;
 use crate::presence::Attendance;
 use crate::store::{Presence, Store};
@@ -41,11 +41,15 @@ pub(super) struct Running {
     recorder: Option<Recorder>,
     pub(super) traces: Traces,
     more_routes: Router,
-    /// Where the admin server listens.
+    /// Where the servers listen.
+    gateway_at: Option<SocketAddr>,
     admin_at: Option<SocketAddr>,
     room: Room,
     pub(super) polling: Option<PollingParts>,
     election: Option<watch::Receiver<View>>,
+    /// What one elector leaves to the next.
+    memory: Memory,
+    started: Instant,
     /// What the admin server tells about; follows all of the above.
     told: watch::Sender<AdminState>,
     shutdown: CancellationToken,
@@ -90,9 +94,12 @@ impl Running {
             leaving: shutdown.clone(),
         });
         let mut running = Self {
+            gateway_at: None,
             admin_at: admin.local_addr().ok(),
             room: Room::new(config.gateway.max_streams),
             election: None,
+            memory: Memory::default(),
+            started: Instant::now(),
             member: Group::within(shutdown),
             follower: Group::within(shutdown),
             gateway: Group::within(shutdown),
@@ -112,7 +119,7 @@ impl Running {
             drained,
         };
         running.announce_start(gateway.as_ref());
-        running.join(0);
+        running.join();
         running.follow();
         if let Some(listener) = gateway {
             running.serve_clients(listener);
@@ -153,8 +160,8 @@ impl Running {
         tracing::info!("left");
     }
 
-    /// Begins to compete for the lease, above any term up to `seen`, and to say that it is there.
-    fn join(&mut self, seen: u64) {
+    /// Begins to compete for the lease, and to say that it is there.
+    fn join(&mut self) {
         let (endpoint, polls) = (self.config.endpoints[0].name.clone(), self.role.polls());
         let token = self.member.token();
         let store = Arc::clone(&self.store);
@@ -168,14 +175,14 @@ impl Running {
                 Identity { replica: self.config.replica.clone(), address: self.address() };
             let (store, lease) = (Arc::clone(&self.store), self.config.lease);
             let elector = Elector::new(store, self.clock, lease, identity, poller, token.clone());
-            let elector = elector.having_seen(seen);
+            let elector = elector.remembering(self.memory.clone());
             self.election = Some(elector.view());
             self.member.spawn(elector.run());
         }
         let journal = self.polling.as_ref().map(|polling| Arc::clone(&polling.journal));
         let attendance =
             Attendance::new(Arc::clone(&self.store), self.presence(), self.election.clone())
-                .counting(self.hub.clone(), journal);
+                .counting(self.hub.clone(), journal, self.started);
         let reachability = self.polling.as_ref().map(|polling| polling.reachability.subscribe());
         self.member.spawn(attendance.keep(reachability, token));
         self.tell();
@@ -183,10 +190,11 @@ impl Running {
 
     /// Hands over, and joins anew with the present configuration.
     pub(super) async fn rejoin(&mut self) {
-        let seen = self.election.as_ref().and_then(|election| election.borrow().term());
+        let seen = self.election.as_ref().is_some_and(|election| election.borrow().store_seen);
+        self.memory.store_seen |= seen;
         self.member.end(Instant::now() + self.config.drain).await;
         self.member = Group::within(&self.shutdown);
-        self.join(seen.unwrap_or_default());
+        self.join();
     }
 
     fn follow(&mut self) {
@@ -205,6 +213,7 @@ impl Running {
     }
 
     fn serve_clients(&mut self, listener: TcpListener) {
+        self.gateway_at = listener.local_addr().ok();
         if let Some(hub) = &self.hub {
             let token = self.gateway.token();
             let state = GatewayState::new(Arc::clone(hub), self.room.clone(), token.clone());
@@ -234,6 +243,20 @@ impl Running {
         self.serve_operators(listener);
         let source = self.source();
         self.admin.spawn(admin::inform_viewers(source));
+    }
+
+    /// Prepares to poll other endpoints; `None` on a replica that does not poll.
+    pub(super) fn fetcher(
+        &self,
+        endpoints: &[EndpointConfig],
+    ) -> Result<Option<Fetcher>, FetcherError> {
+        let Some(polling) = &self.polling else { return Ok(None) };
+        polling.plans.borrow().fetcher().succeeded_by(endpoints).map(Some)
+    }
+
+    /// Where clients and operators are served; those with a port that the system chose too.
+    pub(super) fn ports(&self) -> [Option<u16>; 2] {
+        [self.gateway_at, self.admin_at].map(|at| at.map(|at| at.port()))
     }
 
     /// Polls and serves the endpoints of the present configuration from now on.

@@ -12,7 +12,7 @@ use super::keeper::{End, Keeper, report};
 use super::leadership::{Leadership, Refutation};
 use super::liveness::Liveness;
 use super::standby::Taken;
-use super::view::{Observer, View};
+use super::view::{Memory, Observer, View};
 use crate::backoff::Backoff;
 use crate::clock::{Clock, Moment};
 use crate::config::LeaseConfig;
@@ -88,10 +88,10 @@ impl<D: Duties> Elector<D> {
         }
     }
 
-    /// Claims above `term` only: this replica has seen it before.
+    /// Goes on from what an elector of the same replica before it had seen.
     #[must_use]
-    pub fn having_seen(self, term: u64) -> Self {
-        self.observer.has_seen(term);
+    pub fn remembering(mut self, memory: Memory) -> Self {
+        self.observer.remember(memory);
         self
     }
 

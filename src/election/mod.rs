@@ -20,4 +20,4 @@ pub(crate) mod tests;
 pub use abdication::{Abdication, Behind};
 pub use elector::{Duties, Elector, Identity};
 pub use leadership::{Leadership, Refutation};
-pub use view::View;
+pub use view::{Memory, View};

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use metrics::{counter, gauge};
@@ -29,11 +30,6 @@ impl View {
         self.held_until.is_some_and(|until| until > Instant::now())
     }
 
-    /// The term of the last claim it has seen.
-    pub fn term(&self) -> Option<u64> {
-        self.record.as_ref().map(|record| record.term)
-    }
-
     /// Sets the gauges that follow from it. Time passes, so they are set again when they are read.
     pub fn export(&self) {
         let remaining =
@@ -48,19 +44,28 @@ impl View {
 /// year 144,683, they would not grow any more.
 const HIGHEST_TERM: u64 = 1 << 52;
 
+/// What outlives an elector where its replica goes on with another.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    /// The highest term that any of them has seen; 0 before the first.
+    pub seen: Arc<AtomicU64>,
+    /// Whether the store has answered since the start.
+    pub store_seen: bool,
+}
+
 /// Keeps the [`View`], and the highest term that this replica has seen.
 pub(super) struct Observer {
     replica: String,
     view: watch::Sender<View>,
     /// The highest term seen; 0 before the first.
-    seen: AtomicU64,
+    seen: Arc<AtomicU64>,
     /// The last term whose leader the log has told of.
     told: AtomicU64,
 }
 
 impl Observer {
     pub(super) fn new(replica: String) -> Self {
-        let (seen, told) = (AtomicU64::new(0), AtomicU64::new(0));
+        let (seen, told) = (Arc::default(), AtomicU64::new(0));
         Self { replica, view: watch::Sender::default(), seen, told }
     }
 
@@ -82,9 +87,10 @@ impl Observer {
         self.seen.load(Ordering::Relaxed)
     }
 
-    /// Takes over what was seen before: no change.
-    pub(super) fn has_seen(&self, term: u64) {
-        self.seen.fetch_max(term, Ordering::Relaxed);
+    /// Goes on from what the elector before it had seen.
+    pub(super) fn remember(&mut self, memory: Memory) {
+        self.seen = memory.seen;
+        self.view.send_modify(|view| view.store_seen |= memory.store_seen);
     }
 
     /// Notes a term, wherever it was seen.

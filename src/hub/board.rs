@@ -134,6 +134,12 @@ impl Board {
         added
     }
 
+    /// Wakes all subscribers: they may have asked for what is new.
+    pub(super) fn ring(&self) {
+        let watchers = self.entries.iter().flat_map(|entry| entry.watchers.values());
+        watchers.for_each(|watcher| watcher.mailbox.ring());
+    }
+
     /// Where an endpoint stands that is configured.
     pub(super) fn place(&self, name: &str) -> Option<usize> {
         let place = *self.places.get(name)?;

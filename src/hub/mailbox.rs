@@ -40,6 +40,11 @@ impl Mailbox {
         before & mark as u8 != 0
     }
 
+    /// Wakes the subscriber.
+    pub(super) fn ring(&self) {
+        self.bell.notify_one();
+    }
+
     /// Takes a mark off.
     pub(super) fn clear(&self, slot: usize, mark: Mark) {
         if let Some(marks) = self.marks.get(slot) {

@@ -88,8 +88,8 @@ impl Hub {
         let before = board.labels();
         let added = board.configure(endpoints);
         gauges::forget(before.difference(&board.labels()));
-        drop(board);
         if added {
+            board.ring();
             self.reconfigured.notify_one();
         }
     }

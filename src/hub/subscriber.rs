@@ -55,43 +55,69 @@ impl Event {
 pub struct Subscriber {
     hub: Arc<Hub>,
     id: u64,
-    /// The endpoints' places on the board, by slot.
-    places: Vec<usize>,
-    /// What was told last, by slot.
-    told: Vec<Standing>,
-    /// Whether the endpoint was not configured for a while, by slot: publications of it may have passed
-    /// this gateway by.
-    lost: Vec<bool>,
+    slots: Vec<Slot>,
+    /// Those it asked for that are not configured here.
+    absent: Vec<EndpointName>,
+    /// Whether it was told that those are gone.
+    absence_told: bool,
     mailbox: Arc<Mailbox>,
     /// The client has everything of its endpoints up to this version.
     cursor: Version,
+}
+
+/// One endpoint of a subscriber.
+struct Slot {
+    /// Its place on the board.
+    place: usize,
+    /// What was told last.
+    told: Standing,
+    /// Whether there was news that was taken back before the subscriber fetched it.
+    missed: bool,
+    /// Since it was not configured here: up to which version the client has everything of it. Later
+    /// publications may have passed this gateway by.
+    lost: Option<Version>,
 }
 
 impl Hub {
     /// Subscribes to endpoints; repeated names count once. Nothing up to `since` will be given:
     /// [`Version::NONE`] for a client that has nothing.
     ///
+    /// A name that is not configured here, though others are, is told as gone: another gateway's
+    /// configuration may be older or newer, and a client should not lose the others with it.
+    ///
     /// # Errors
-    /// Names the first endpoint that is not configured.
+    /// Names the first endpoint if none is configured, and any that cannot be one's name.
     pub fn subscribe<'a>(
         self: &Arc<Self>,
         endpoints: impl IntoIterator<Item = &'a str>,
         since: Version,
     ) -> Result<Subscriber, UnknownEndpoint> {
+        let unknown = |name: &str| UnknownEndpoint(name.to_owned());
+        let (mut places, mut absent) = (Vec::new(), Vec::new());
         let mut board = self.board.write();
-        let place = |name: &str| board.place(name).ok_or_else(|| UnknownEndpoint(name.to_owned()));
-        let mut places: Vec<_> = endpoints.into_iter().map(place).collect::<Result<_, _>>()?;
+        for name in endpoints {
+            match board.place(name) {
+                Some(place) => places.push(place),
+                None => absent.push(EndpointName::new(name).map_err(|_| unknown(name))?),
+            }
+        }
+        if let (true, Some(name)) = (places.is_empty(), absent.first()) {
+            return Err(unknown(name.as_str()));
+        }
         places.sort_unstable();
         places.dedup();
+        absent.sort_unstable();
+        absent.dedup();
         let mailbox = Arc::new(Mailbox::new(places.len()));
         let id = board.join(&places, &mailbox);
         drop(board);
+        let slot = |place| Slot { place, told: Standing::Fresh, missed: false, lost: None };
         Ok(Subscriber {
             hub: Arc::clone(self),
             id,
-            told: vec![Standing::Fresh; places.len()],
-            lost: vec![false; places.len()],
-            places,
+            slots: places.into_iter().map(slot).collect(),
+            absent,
+            absence_told: false,
             mailbox,
             cursor: since,
         })
@@ -102,7 +128,7 @@ impl Subscriber {
     /// Whether a client that has all events so far lacks nothing up to the last version. Not so while an
     /// endpoint is not configured here, and other gateways may pass on what is published of it.
     pub fn is_complete(&self) -> bool {
-        !self.lost.contains(&true)
+        self.absent.is_empty() && self.slots.iter().all(|slot| slot.lost.is_none())
     }
 
     /// Waits for news and takes some of it, at least one event: the snapshots in ascending
@@ -124,6 +150,7 @@ impl Subscriber {
         let board = hub.board.read();
         let mut events = self.gather_snapshots(&board);
         self.gather_standing(&board, &mut events);
+        self.gather_absence(&board, &mut events);
         events
     }
 
@@ -132,30 +159,35 @@ impl Subscriber {
     fn gather_snapshots(&mut self, board: &Board) -> Vec<Event> {
         let mut news = Vec::new();
         let mut starts_over = false;
-        for slot in self.mailbox.marked(Mark::Snapshot) {
-            let entry = self.places.get(slot).and_then(|at| board.entries.get(*at));
-            let held = entry.and_then(|entry| entry.snapshot.as_ref());
-            match held.filter(|snapshot| snapshot.version() > self.cursor) {
-                Some(snapshot) => news.push((snapshot.version(), slot, snapshot)),
-                None => {
-                    self.mailbox.clear(slot, Mark::Snapshot);
-                    let lost = self.lost.get(slot).is_some_and(|lost| *lost);
-                    starts_over |= lost && held.is_some();
+        for number in self.mailbox.marked(Mark::Snapshot) {
+            let Some(slot) = self.slots.get_mut(number) else { continue };
+            let held = board.entries.get(slot.place).and_then(|entry| entry.snapshot.as_ref());
+            match held {
+                Some(snapshot) if snapshot.version() > self.cursor => {
+                    news.push((snapshot.version(), number, snapshot));
+                    continue;
                 }
+                Some(snapshot) => {
+                    // The client has it; or it passed this gateway by, and is too late for this stream.
+                    starts_over |= slot.lost.is_some_and(|had| snapshot.version() > had);
+                    slot.lost = None;
+                }
+                None => slot.missed = true,
             }
+            self.mailbox.clear(number, Mark::Snapshot);
         }
         news.sort_unstable_by_key(|(version, ..)| *version);
         let mut events = Vec::new();
         let mut size = 0;
-        for (version, slot, snapshot) in news {
+        for (version, number, snapshot) in news {
             size += snapshot.event().len();
             if size > CHUNK && !events.is_empty() {
                 break;
             }
-            self.mailbox.clear(slot, Mark::Snapshot);
+            self.mailbox.clear(number, Mark::Snapshot);
             self.cursor = version;
-            if let Some(lost) = self.lost.get_mut(slot) {
-                *lost = false;
+            if let Some(slot) = self.slots.get_mut(number) {
+                (slot.missed, slot.lost) = (false, None);
             }
             events.push(Event::Snapshot(Arc::clone(snapshot)));
         }
@@ -169,20 +201,31 @@ impl Subscriber {
     fn gather_standing(&mut self, board: &Board, events: &mut Vec<Event>) {
         let now = Instant::now();
         let marked = self.mailbox.marked(Mark::Standing);
-        for slot in marked.filter(|slot| !self.mailbox.is_marked(*slot, Mark::Snapshot)) {
-            self.mailbox.clear(slot, Mark::Standing);
-            let entry = self.places.get(slot).and_then(|at| board.entries.get(*at));
-            let (Some(entry), Some(told)) = (entry, self.told.get_mut(slot)) else {
-                continue;
-            };
-            if *told == entry.standing {
+        for number in marked.filter(|number| !self.mailbox.is_marked(*number, Mark::Snapshot)) {
+            self.mailbox.clear(number, Mark::Standing);
+            let Some(slot) = self.slots.get_mut(number) else { continue };
+            let Some(entry) = board.entries.get(slot.place) else { continue };
+            if slot.told == entry.standing {
                 continue;
             }
-            *told = entry.standing;
-            if let Some(lost) = self.lost.get_mut(slot) {
-                *lost |= !entry.configured;
+            slot.told = entry.standing;
+            if let (Standing::Gone(position), false) = (entry.standing, entry.configured) {
+                let had = if slot.missed { Version::NONE } else { position.min(self.cursor) };
+                slot.lost = Some(had);
             }
             events.push(standing_of(entry, now));
+        }
+    }
+
+    /// Takes that endpoints are not configured here; and once they are, that the client needs another
+    /// stream to get them.
+    fn gather_absence(&mut self, board: &Board, events: &mut Vec<Event>) {
+        if self.absent.iter().any(|name| board.place(name.as_str()).is_some()) {
+            events.push(Event::StartOver);
+        } else if !std::mem::replace(&mut self.absence_told, true) {
+            let version = board.position;
+            let gone = |name: &EndpointName| Gone { endpoint: name.clone(), version };
+            events.extend(self.absent.iter().map(gone).map(Event::Gone));
         }
     }
 }
@@ -200,6 +243,7 @@ fn standing_of(entry: &Entry, now: Instant) -> Event {
 
 impl Drop for Subscriber {
     fn drop(&mut self) {
-        self.hub.board.write().leave(&self.places, self.id);
+        let places: Vec<usize> = self.slots.iter().map(|slot| slot.place).collect();
+        self.hub.board.write().leave(&places, self.id);
     }
 }

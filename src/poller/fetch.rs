@@ -32,6 +32,7 @@ const UNKNOWN: &str = "application/octet-stream";
 /// Polls endpoints. Keeps its connections for as long as it lives, so a process has one.
 #[derive(Debug)]
 pub struct Fetcher {
+    trust: Trust,
     /// The time to connect is a matter of the client, so there is one for each.
     clients: HashMap<Duration, Client>,
 }
@@ -92,6 +93,18 @@ impl Fetcher {
     /// When the system's root certificates cannot be read though an endpoint uses https, or when
     /// an endpoint's headers cannot be sent.
     pub fn new(endpoints: &[EndpointConfig]) -> Result<Self, FetcherError> {
+        Self::with(endpoints, None)
+    }
+
+    /// A fetcher for other endpoints, which goes on with the connections of this one.
+    ///
+    /// # Errors
+    /// As for [`Fetcher::new`].
+    pub fn succeeded_by(&self, endpoints: &[EndpointConfig]) -> Result<Self, FetcherError> {
+        Self::with(endpoints, Some(self))
+    }
+
+    fn with(endpoints: &[EndpointConfig], before: Option<&Self>) -> Result<Self, FetcherError> {
         tls::install_provider();
         let https = |endpoint: &EndpointConfig| endpoint.url.scheme() == "https";
         let trust = if endpoints.iter().any(https) { Trust::SystemRoots } else { Trust::Nobody };
@@ -102,11 +115,16 @@ impl Fetcher {
                 header: header.to_owned(),
             })?;
             if let Entry::Vacant(entry) = clients.entry(endpoint.connect_timeout) {
-                let client = client::build(endpoint.connect_timeout, trust);
-                entry.insert(client.map_err(|error| FetcherError::Client(failure::chain(&error)))?);
+                let known = before.filter(|before| before.trust == trust);
+                let known = known.and_then(|before| before.clients.get(entry.key()));
+                entry.insert(match known {
+                    Some(client) => client.clone(),
+                    None => client::build(endpoint.connect_timeout, trust)
+                        .map_err(|error| FetcherError::Client(failure::chain(&error)))?,
+                });
             }
         }
-        Ok(Self { clients })
+        Ok(Self { trust, clients })
     }
 
     /// Polls an endpoint once: one of those that the fetcher was made for.
@@ -141,7 +159,7 @@ impl Fetcher {
         let conditions = validators.conditions();
         let conditional = !conditions.is_empty();
         let client = self.clients.get(&endpoint.connect_timeout).ok_or_else(|| {
-            let what = "not one of the endpoints that were configured at the start";
+            let what = "not one of the endpoints that this fetcher was made for";
             failure(endpoint, PollFailureKind::Connect, what)
         })?;
         let headers = headers(endpoint, conditions)?;

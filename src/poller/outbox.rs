@@ -127,6 +127,10 @@ impl Outbox {
             let (validators, breaker) = (Some(Validators::default()), Some(Breaker::default()));
             pending.amendments.insert(endpoint, Amendment { validators, breaker });
         }
+        if let Revision::Added(name, _) = &revision {
+            // One that is back before it was told as gone has never been.
+            pending.gone.retain(|gone| gone != name);
+        }
         pending.revisions.push(revision);
     }
 
@@ -266,6 +270,15 @@ mod tests {
         assert_eq!((taken.changes.len(), taken.changes[0].0, taken.gone), (1, 2, vec![name]));
         assert!(outbox.take_checks().0.is_empty());
         assert!(!outbox.has_changes());
+    }
+
+    #[test]
+    fn an_endpoint_that_is_back_in_time_is_not_told_as_gone() {
+        let outbox = Outbox::default();
+        let name = EndpointName::new("a").unwrap();
+        outbox.retire(1, name.clone());
+        outbox.revise(Revision::Added(name, PollState::default()));
+        assert!(outbox.take().gone.is_empty());
     }
 
     #[test]

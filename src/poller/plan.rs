@@ -95,6 +95,11 @@ impl<F> Plan<F> {
         Self { fetcher: Arc::new(fetcher), endpoints, history, labels }
     }
 
+    /// What it polls with.
+    pub fn fetcher(&self) -> &F {
+        &self.fetcher
+    }
+
     /// The names of all its endpoints.
     pub(super) fn names(&self) -> Vec<EndpointName> {
         self.endpoints.iter().map(|planned| planned.config.name.clone()).collect()
@@ -107,8 +112,8 @@ impl<F> Plan<F> {
 }
 
 /// Eight hex digits which differ where another resource may be asked for: a successor whose
-/// configuration differs must not ask with the validators of another URL. So few digits that they give
-/// no secret away.
+/// configuration differs must not ask with the validators of another URL. So few digits that they
+/// tell little of a secret among them.
 fn request_tag(config: &EndpointConfig) -> String {
     let mut hash = Xxh3::new();
     hash.update(config.url.as_str().as_bytes());

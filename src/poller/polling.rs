@@ -207,7 +207,8 @@ impl<'a, F: Fetch> Polling<'a, F> {
     /// Goes on with an endpoint as planned now. `None`: as before, but perhaps at other times.
     fn change(&mut self, place: usize, planned: &Planned, now: u64) -> Option<Due> {
         let tracked = self.endpoints.get_mut(place)?;
-        if planned.config == tracked.config {
+        let same_series = Arc::ptr_eq(&planned.metrics, &tracked.metrics);
+        if planned.config == tracked.config && same_series {
             return None;
         }
         let schedule = tracked.schedule;
@@ -223,7 +224,11 @@ impl<'a, F: Fetch> Polling<'a, F> {
     /// Takes up an endpoint, where somebody else may have polled it before.
     fn add(&mut self, planned: &Planned, left: &Left, now: u64) -> Due {
         let base = self.means.leadership.claim().base;
-        let (tracked, state, due) = take_up(planned, left, base, now);
+        let (mut tracked, mut state, due) = take_up(planned, left, base, now);
+        // It may be told as gone yet, or be on its way to: then the store forgets what it knows. The next
+        // good poll is published above that, whatever it brings.
+        tracked.forget();
+        (state.etag, state.last_modified) = (None, None);
         self.means.outbox.revise(Revision::Added(planned.config.name.clone(), state));
         self.endpoints.push(tracked);
         due

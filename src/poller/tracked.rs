@@ -75,8 +75,7 @@ impl Tracked {
         (self.config, self.schedule) = (config, schedule);
         (self.request, self.metrics) = (request, metrics);
         if !asks_alike {
-            self.hash.clear();
-            self.validators = Validators::default();
+            self.forget();
             self.breaker = Breaker::default();
             self.failing = None;
             self.shown.set(false);
@@ -85,6 +84,12 @@ impl Tracked {
             self.breaker = Breaker::resume(failures, retry_at, self.schedule, now);
         }
         asks_alike
+    }
+
+    /// Lets the next good poll be published, whatever it brings.
+    pub(super) fn forget(&mut self) {
+        self.hash.clear();
+        self.validators = Validators::default();
     }
 
     /// Ends: it is no longer polled.
@@ -192,7 +197,7 @@ impl PollMetrics {
         };
         // Endpoints that share the label share the series.
         let breaker_open = gauge!("pollux_breaker_open", vec![label.clone()]);
-        breaker_open.set(0.0);
+        breaker_open.increment(0.0);
         Self {
             breaker_open,
             changed: polls("changed"),

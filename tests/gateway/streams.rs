@@ -73,6 +73,19 @@ async fn an_endpoint_that_went_takes_with_it_the_id_that_would_stand_for_it() {
 }
 
 #[tokio::test]
+async fn an_unknown_endpoint_does_not_keep_a_client_from_the_others() {
+    let mut running = Setup::default().start().await;
+    running.publish("a", JSON, "1").await;
+    let mut events = running.stream("endpoint=a&endpoint=elsewhere").await;
+    let snapshot = events.event().await;
+    assert_eq!((snapshot.event.as_deref(), snapshot.id), (Some("snapshot"), None));
+    let gone = events.event().await;
+    assert_eq!(gone.event.as_deref(), Some("gone"));
+    let data: Value = serde_json::from_str(&gone.data.unwrap()).unwrap();
+    assert_eq!(data["gone"], "elsewhere");
+}
+
+#[tokio::test]
 async fn a_malformed_last_event_id_is_refused() {
     let running = Setup::default().start().await;
     let response = running.get_with("/v1/stream?endpoint=a", &[("last-event-id", "x")]).await;

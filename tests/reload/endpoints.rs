@@ -1,3 +1,5 @@
+use rustix::process::Signal;
+
 use crate::common::client::SseClient;
 use crate::common::eventually;
 use crate::common::redis_server::RedisServer;
@@ -80,4 +82,54 @@ async fn another_lease_is_a_handover_and_the_streams_go_on() {
     .await;
     assert_eq!(client.seen().connections, 1);
     assert_eq!(replica.metric("pollux_leadership_lost_total", "released").await, 1.0);
+}
+
+#[tokio::test]
+async fn a_replica_stays_ready_while_its_lease_is_changed_during_an_outage() {
+    let (redis, backend) = (RedisServer::start().await, backend().await);
+    let configuration = |lease: &str| {
+        let more = format!("lease: {{ duration: {lease} }}");
+        configuration_with(&redis, &backend, &["a"], &more)
+    };
+    let replica = Replica::start("castor", &configuration("6s")).await;
+    answers(&replica.gateway, "a", 200).await;
+    redis.signal(Signal::STOP);
+    replica.reconfigure(&configuration("60s"));
+    replica.reloaded("applied", 1).await;
+    assert_eq!(replica.admin_status("/readyz").await, Some(200));
+    answers(&replica.gateway, "a", 200).await;
+    redis.signal(Signal::CONT);
+    let polled = requests(&backend, "a");
+    eventually(DEADLINE, "it polls again", || async {
+        (requests(&backend, "a") > polled + 3).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_stays_goes_on_over_its_connection_and_its_count_of_time() {
+    let (redis, backend) = (RedisServer::start().await, backend().await);
+    let replica = Replica::start("castor", &configuration(&redis, &backend, &["a"])).await;
+    answers(&replica.gateway, "a", 200).await;
+    let started = || async {
+        let report = replica.admin_json("/v1/cluster").await?;
+        report["replicas"][0]["started_at"].as_u64().filter(|at| *at > 0)
+    };
+    let before = eventually(DEADLINE, "it has told when it started", started).await;
+    let connections = backend.connections();
+    let longer = configuration_with(&redis, &backend, &["a"], "history: 10");
+    replica.reconfigure(&longer);
+    replica.reloaded("applied", 1).await;
+    let lease = configuration_with(&redis, &backend, &["a"], "lease: { duration: 7s }");
+    replica.reconfigure(&lease);
+    replica.reloaded("applied", 2).await;
+    let polled = requests(&backend, "a");
+    eventually(DEADLINE, "it polls on", || async {
+        (requests(&backend, "a") > polled + 3).then_some(())
+    })
+    .await;
+    // One poll may have been under way, and each round asks who can be reached.
+    assert!(backend.connections() <= connections + 3, "{}", backend.connections());
+    let after = eventually(DEADLINE, "it tells when it started", started).await;
+    assert!(after.abs_diff(before) < 1_000, "{before} {after}");
 }

@@ -1,8 +1,8 @@
 use std::net::TcpListener;
 
-use crate::common::eventually;
 use crate::common::redis_server::RedisServer;
 use crate::common::replica::Replica;
+use crate::common::{eventually, free_port};
 use crate::{DEADLINE, answers, backend, configuration, configuration_with, requests};
 
 #[tokio::test]
@@ -66,4 +66,23 @@ async fn a_running_replica_stays_in_its_cluster() {
     replica.reloaded("refused", 1).await;
     let cluster = replica.admin_json("/v1/cluster").await.expect("an answer")["cluster"].clone();
     assert_eq!(cluster, "test");
+}
+
+#[tokio::test]
+async fn a_port_of_its_own_is_not_taken_for_another_address() {
+    let (redis, backend) = (RedisServer::start().await, backend().await);
+    let port = free_port();
+    let listen = |ip: &str| format!("gateway: {{ listen: \"{ip}:{port}\" }}");
+    let first = configuration_with(&redis, &backend, &["a"], &listen("127.0.0.1"));
+    let replica = Replica::start_with("castor", &first, |command| {
+        command.env_remove("POLLUX__GATEWAY__LISTEN");
+    })
+    .await;
+    answers(&replica.gateway, "a", 200).await;
+    replica.reconfigure(&configuration_with(&redis, &backend, &["a"], &listen("0.0.0.0")));
+    replica.reloaded("refused", 1).await;
+    let logged = replica.logged("configuration refused: the one before stays in force");
+    let error = logged.expect("it is said")["error"].to_string();
+    assert!(error.contains("this replica listens on port") && error.contains("restart"), "{error}");
+    answers(&replica.gateway, "a", 200).await;
 }

@@ -160,3 +160,34 @@ fn an_endpoint_that_went_has_no_age_in_the_metrics() {
     assert!(text.contains("pollux_endpoint_age_seconds{endpoint=\"a\"} NaN"), "{text}");
     assert!(!text.contains("endpoint=\"b\""), "{text}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_configured_here_is_told_as_gone_beside_what_is() {
+    let (hub, server, _subscriber) = both().await;
+    let mut asked_for_more = hub.subscribe(["a", "c"], Version::NONE).unwrap();
+    let events = next(&mut asked_for_more).await;
+    let has = (vec![("a".to_owned(), v(1))], vec![departure("c", v(2))]);
+    assert_eq!((snapshots(&events), gone(&events)), has);
+    assert!(!asked_for_more.is_complete());
+    server.publish("a", v(3));
+    assert!(gone(&next(&mut asked_for_more).await).is_empty(), "told once");
+    reconfigure(&hub, &["a", "b", "c"]);
+    let events = next(&mut asked_for_more).await;
+    assert!(matches!(events[..], [Event::StartOver]), "{events:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_has_what_was_published_before_an_endpoint_went_and_came_back_goes_on() {
+    let (hub, server, mut subscriber) = both().await;
+    reconfigure(&hub, &["b"]);
+    next(&mut subscriber).await;
+    server.publish("b", v(3));
+    until(&mut subscriber, v(3)).await;
+    assert!(!subscriber.is_complete());
+    reconfigure(&hub, &["a", "b"]);
+    while !subscriber.is_complete() {
+        let events = next(&mut subscriber).await;
+        assert!(!events.iter().any(|event| matches!(event, Event::StartOver)), "{events:?}");
+        server.publish("b", Version::new(7, hub.version().sequence + 1));
+    }
+}

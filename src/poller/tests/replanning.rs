@@ -129,3 +129,16 @@ async fn what_a_predecessor_published_beyond_the_configuration_is_told_as_gone_a
     assert!(before.elapsed() > Duration::from_secs(50), "{:?}", before.elapsed());
     assert_eq!(ground.store.known().await.unwrap(), [name("b")]);
 }
+
+/// A departure may be on its way to the store, which then forgets what it knows.
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_is_added_is_published_even_if_the_store_knows_its_body() {
+    let mut ground = Ground::start(&[endpoint("a", "a", 5), endpoint("b", "b", 5)]).await;
+    ground.news().await;
+    ground.news().await;
+    ground.hand_over(&[endpoint("b", "b", 5)]).await;
+    let asked = ground.backend.asked("b").len();
+    wait_for(|| ground.backend.asked("b").len() > asked).await;
+    ground.replan(&[endpoint("b", "b", 5), endpoint("a", "a", 5)]);
+    assert_eq!(ground.news().await, news("a", "a"));
+}
