@@ -45,6 +45,8 @@ pub(super) struct Entry {
     /// What subscribers are told; follows [`Entry::is_stale`] at each check and tick.
     pub(super) standing: Standing,
     pub(super) configured: bool,
+    /// Whether the store was read for it since it is configured.
+    read: bool,
     watchers: HashMap<u64, Watcher>,
 }
 
@@ -209,6 +211,7 @@ impl Entry {
             since: Instant::now(),
             standing: Standing::Fresh,
             configured: false,
+            read: false,
             watchers: HashMap::new(),
         }
     }
@@ -242,10 +245,22 @@ impl Entry {
 
     /// Notes that it is no longer configured.
     fn dismiss(&mut self, position: Version) {
-        self.configured = false;
+        (self.configured, self.read) = (false, false);
         (self.snapshot, self.check) = (None, None);
         if !self.is_gone() {
             self.stand(Standing::Gone(position));
+        }
+    }
+
+    /// Whether what is held of it is all that there is, be it nothing.
+    pub(super) fn is_known(&self) -> bool {
+        self.configured && self.read
+    }
+
+    /// Notes that the store was read for it. Where it had nothing, that is news too.
+    pub(super) fn was_read(&mut self) {
+        if !std::mem::replace(&mut self.read, true) {
+            self.mark(Mark::Snapshot);
         }
     }
 

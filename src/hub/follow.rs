@@ -13,7 +13,7 @@ use super::freshness::Check;
 use super::snapshot::Snapshot;
 use super::{Hub, gauges};
 use crate::backoff::Backoff;
-use crate::model::{Beat, Gone, InvalidPublication, Publication, Update, Version};
+use crate::model::{Beat, EndpointName, Gone, InvalidPublication, Publication, Update, Version};
 use crate::store::{Channel, Reading, Store, StoreError, Subscription};
 
 /// How long the channel may be silent: three beats.
@@ -163,6 +163,7 @@ impl Hub {
             let names = self.board.read().names();
             let reading = store.read(&names).await?;
             self.pass_on_reading(reading, asked);
+            self.note_reading(&names);
             outage.store_answered();
             let found = self.listen(&mut messages, backoff, outage).await;
             if found.ends_subscription() {
@@ -300,6 +301,16 @@ impl Hub {
         board.ready = true;
         drop(board);
         conflated(replaced);
+    }
+
+    /// Notes for which endpoints the store was read.
+    fn note_reading(&self, names: &[EndpointName]) {
+        let mut board = self.board.write();
+        for name in names {
+            if let Some(entry) = board.configured(name) {
+                entry.was_read();
+            }
+        }
     }
 
     /// Those of the snapshots up to `limit` that are newer than what is held. Their events are

@@ -71,10 +71,8 @@ struct Slot {
     place: usize,
     /// What was told last.
     told: Standing,
-    /// Whether there was news that was taken back before the subscriber fetched it.
-    missed: bool,
-    /// Since it was not configured here: up to which version the client has everything of it. Later
-    /// publications may have passed this gateway by.
+    /// Where it was not configured here, or not read yet: up to which version the client has everything
+    /// of it. Later publications may have passed this gateway by.
     lost: Option<Version>,
 }
 
@@ -111,7 +109,7 @@ impl Hub {
         let mailbox = Arc::new(Mailbox::new(places.len()));
         let id = board.join(&places, &mailbox);
         drop(board);
-        let slot = |place| Slot { place, told: Standing::Fresh, missed: false, lost: None };
+        let slot = |place| Slot { place, told: Standing::Fresh, lost: None };
         Ok(Subscriber {
             hub: Arc::clone(self),
             id,
@@ -161,18 +159,19 @@ impl Subscriber {
         let mut starts_over = false;
         for number in self.mailbox.marked(Mark::Snapshot) {
             let Some(slot) = self.slots.get_mut(number) else { continue };
-            let held = board.entries.get(slot.place).and_then(|entry| entry.snapshot.as_ref());
-            match held {
+            let Some(entry) = board.entries.get(slot.place) else { continue };
+            match &entry.snapshot {
                 Some(snapshot) if snapshot.version() > self.cursor => {
                     news.push((snapshot.version(), number, snapshot));
                     continue;
                 }
                 Some(snapshot) => {
                     // The client has it; or it passed this gateway by, and is too late for this stream.
-                    starts_over |= slot.lost.is_some_and(|had| snapshot.version() > had);
-                    slot.lost = None;
+                    slot.lost = slot.lost.filter(|had| snapshot.version() > *had);
+                    starts_over |= slot.lost.is_some();
                 }
-                None => slot.missed = true,
+                None if entry.is_known() => slot.lost = None,
+                None => slot.lost = slot.lost.or(Some(self.cursor)),
             }
             self.mailbox.clear(number, Mark::Snapshot);
         }
@@ -187,7 +186,7 @@ impl Subscriber {
             self.mailbox.clear(number, Mark::Snapshot);
             self.cursor = version;
             if let Some(slot) = self.slots.get_mut(number) {
-                (slot.missed, slot.lost) = (false, None);
+                slot.lost = None;
             }
             events.push(Event::Snapshot(Arc::clone(snapshot)));
         }
@@ -210,8 +209,7 @@ impl Subscriber {
             }
             slot.told = entry.standing;
             if let (Standing::Gone(position), false) = (entry.standing, entry.configured) {
-                let had = if slot.missed { Version::NONE } else { position.min(self.cursor) };
-                slot.lost = Some(had);
+                slot.lost = slot.lost.or(Some(position.min(self.cursor)));
             }
             events.push(standing_of(entry, now));
         }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::{hub_of, publication, snapshots};
-use crate::hub::{Event, Hub, UnknownEndpoint};
+use crate::hub::{Event, Hub};
 use crate::model::Version;
 use crate::store::Reading;
 
