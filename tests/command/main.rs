@@ -26,6 +26,7 @@ mod refusals;
 mod roles;
 mod status;
 mod step_down;
+mod terminal;
 mod verified;
 
 use std::io::Write as _;
