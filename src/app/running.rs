@@ -168,7 +168,7 @@ impl Running {
                 Identity { replica: self.config.replica.clone(), address: self.address() };
             let (store, lease) = (Arc::clone(&self.store), self.config.lease);
             let elector = Elector::new(store, self.clock, lease, identity, poller, token.clone());
-            let elector = elector.having_seen(seen);
+            let elector = elector.having_seen(seen).leaving_with(self.shutdown.clone());
             self.election = Some(elector.view());
             self.member.spawn(elector.run());
         }
