@@ -41,6 +41,6 @@ USER 65532:65532
 EXPOSE 8080 9090
 STOPSIGNAL SIGTERM
 # The shell that a string would need is not there.
-HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["/pollux", "health"]
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["/pollux", "health", "--config", "/etc/pollux/pollux.yaml"]
 ENTRYPOINT ["/pollux"]
 CMD ["run", "--config", "/etc/pollux/pollux.yaml"]

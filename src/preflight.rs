@@ -28,7 +28,7 @@ pub(crate) async fn keep(
     loop {
         let wait = match store.examine(&endpoint, polls).await {
             Ok(Examination { shortcomings, .. }) => {
-                for shortcoming in shortcomings.iter().filter(|one| !known.contains(*one)) {
+                for shortcoming in shortcomings.iter().filter(|one| one.is_news_to(&known)) {
                     tracing::warn!(
                         kind = shortcoming.kind(),
                         "the store falls short: {shortcoming}"

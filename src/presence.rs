@@ -110,8 +110,8 @@ impl Attendance {
             ..LeadershipEvent::new(LeadershipChange::Abdicating, replica)
         }
         .warn(&format!("abdicating: {behind}"));
-        if let Err(error) = self.store.announce(&Announcement::StepDown { term: behind.term }).await
-        {
+        let announcement = Announcement::StepDown { term: behind.term, abdicates: true };
+        if let Err(error) = self.store.announce(&announcement).await {
             tracing::warn!(%error, "cannot abdicate: trying again in the next round");
         }
         Ok(())
@@ -233,6 +233,9 @@ mod tests {
         // A standby that tells later in the round is compared in the next one.
         pair.rounds(2).await;
         assert_eq!(pair.leader(), 1 - first);
+        let timeline = pair.store.survey().await.unwrap().timeline;
+        let released = timeline.iter().find(|entry| entry.event == "released").unwrap();
+        assert_eq!(released.cause, "abdicated");
         pair.rounds(100).await;
         assert_eq!(pair.leaderships().await, 2);
     }

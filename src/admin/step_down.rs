@@ -38,7 +38,7 @@ pub(super) async fn ask(
     }
     state
         .store
-        .announce(&Announcement::StepDown { term: leader.term })
+        .announce(&Announcement::StepDown { term: leader.term, abdicates: false })
         .await
         .map_err(unanswered)?;
     LeadershipEvent {

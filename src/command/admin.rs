@@ -1,6 +1,6 @@
 //! Talks to the admin server of a replica.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use reqwest::{Client, ClientBuilder, RequestBuilder, Response, StatusCode};
@@ -8,18 +8,17 @@ use url::Url;
 
 use super::Failure;
 use crate::admin::{ClusterReport, StepDownRequested};
-use crate::config::{Config, Secret};
+use crate::config::Secret;
 use crate::tls;
 
 /// How long a replica may take to answer; its store may be slow.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The admin address of the replica that a configuration describes, on this machine.
+/// The admin address of a replica on this machine, by where it listens.
 ///
 /// # Errors
 /// When the address cannot be written as a URL, which no listening address is.
-pub fn admin_url(config: &Config) -> Result<Url, Failure> {
-    let mut listen = config.admin.listen;
+pub fn admin_url(mut listen: SocketAddr) -> Result<Url, Failure> {
     if listen.ip().is_unspecified() {
         let loopback: IpAddr = if listen.is_ipv4() {
             std::net::Ipv4Addr::LOCALHOST.into()

@@ -136,7 +136,26 @@ impl AdminAddress {
             return Ok((self.url, token.map(Secret::new)));
         };
         let config = ConfigFile { path }.load()?;
-        Ok((admin::admin_url(&config)?, config.admin.token))
+        Ok((admin::admin_url(config.admin.listen)?, config.admin.token))
+    }
+
+    /// The address. Where the configuration is refused it is what that says of it, or else the
+    /// default; then a sentence tells so.
+    ///
+    /// # Errors
+    /// When the address cannot be written as a URL, which no listening address is.
+    pub fn presumed(self) -> Result<(Url, Option<String>), Failure> {
+        let (path, default) = (self.config.clone(), self.url.clone());
+        match (self.resolve(), path) {
+            (Err(Failure::Config(_)), Some(path)) => {
+                let listen = Config::admin_listen(&path, &Environment::of_process());
+                let url = listen.map_or(Ok(default), admin::admin_url)?;
+                let note =
+                    format!("{} is refused (see pollux check): asking {url}", path.display());
+                Ok((url, Some(note)))
+            }
+            (resolved, _) => Ok((resolved?.0, None)),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! `pollux health`: a probe for where there is no shell.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -16,20 +17,17 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest answer that is read for its reason, in bytes.
 const LONGEST: usize = 16 * 1024;
 
-/// Asks a replica whether it works, or whether it is `ready`.
+/// Asks a replica whether it works, or whether it is `ready`. It goes on with the configuration that
+/// it has read when a bad one takes its place, so that one is noted and no failure.
 ///
 /// # Errors
-/// When it says no, or does not answer within two seconds. Always one line, and exit status 1: a
-/// replica goes on with the configuration that it has read when another takes its place.
+/// When it says no, or does not answer within two seconds. Always one line, and exit status 1.
 pub fn ask(replica: AdminAddress, ready: bool) -> Result<(), Failure> {
-    let (admin, _) = replica.resolve().map_err(|failure| match failure {
-        Failure::Config(_) => Failure::Other(
-            "the configuration that names the admin address is refused: see pollux check, or name \
-             the address with --url"
-                .to_owned(),
-        ),
-        other => other,
-    })?;
+    let (admin, note) = replica.presumed()?;
+    if let Some(note) = note {
+        // Nobody may listen, which changes nothing.
+        writeln!(std::io::stderr(), "note: {note}").ok();
+    }
     let path = if ready { "/readyz" } else { "/livez" };
     let other = |error: &dyn std::fmt::Display| Failure::Other(error.to_string());
     let url = admin.join(path).map_err(|error| other(&error))?;

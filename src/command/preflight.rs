@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::table::table;
+use super::text::now;
 use super::{Failure, runtime};
 use crate::app::{self, Role};
 use crate::config::{Config, format_duration};
@@ -39,22 +40,23 @@ fn describe(examination: &Examination, took: Duration) -> String {
     let mut rows = vec![
         vec!["server".to_owned(), examination.server.clone()],
         vec!["answers in".to_owned(), format!("{:.1} ms", took.as_secs_f64() * 1000.0)],
-        vec!["clock".to_owned(), clock(examination.now)],
     ];
     for kind in Shortcoming::KINDS {
         let found = examination.shortcomings.iter().find(|lack| lack.kind() == kind);
-        let verdict = found.map_or_else(|| "ok".to_owned(), ToString::to_string);
+        let verdict = match found {
+            Some(lack) => lack.to_string(),
+            None if kind == "clock" => clock(examination.now),
+            None => "ok".to_owned(),
+        };
         rows.push(vec![kind.replace('_', " "), verdict]);
     }
     table(&[], &rows)
 }
 
-/// How far the store's clock is from this machine's, which matters for little but display.
-#[expect(clippy::disallowed_methods, reason = "the wall clock is what is compared")]
+/// How far the store's clock is from this machine's, where that is little.
 fn clock(store_ms: u64) -> String {
-    let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let wall = u64::try_from(wall.unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
+    let wall = now();
     let apart = format_duration(Duration::from_millis(wall.abs_diff(store_ms)));
     let side = if store_ms < wall { "behind" } else { "ahead of" };
-    format!("{apart} {side} this machine's")
+    format!("ok: {apart} {side} this machine's")
 }

@@ -23,6 +23,7 @@ mod types;
 mod values;
 mod yaml;
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 pub use environment::Environment;
@@ -37,8 +38,9 @@ pub use types::{
 };
 pub use values::{duration, format_duration};
 
-use errors::{ConfigError, Problems};
+use errors::{ConfigError, Position, Problems};
 use reader::Reader;
+use yaml::{Node, Value};
 
 impl Config {
     /// Reads and checks a configuration file.
@@ -62,6 +64,18 @@ impl Config {
         match (config, reader.into_problems()) {
             (Some(config), problems) if problems.is_empty() => Ok(config),
             (_, problems) => Err(ConfigErrors::new(path, problems)),
+        }
+    }
+
+    /// What a file and variables say of `admin.listen`, even if they are refused as a whole; `None`
+    /// where they do not say it.
+    pub fn admin_listen(path: &Path, environment: &Environment) -> Option<SocketAddr> {
+        let tree = file::read(path).and_then(|text| yaml::parse(&text));
+        let mut tree = tree.unwrap_or_else(|_| Node::new(Position::File, Value::Nothing));
+        overrides::apply(environment, &mut tree, &mut Problems::default());
+        match &tree.child("admin")?.child("listen")?.value {
+            Value::Text(listen) => listen.parse().ok(),
+            _ => None,
         }
     }
 }

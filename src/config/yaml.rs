@@ -47,6 +47,14 @@ impl Node {
     pub(super) fn new(position: Position, value: Value) -> Self {
         Self { position, value, size: 1, height: 0 }
     }
+
+    /// The first value of a mapping that stands under `key`.
+    pub(super) fn child(&self, key: &str) -> Option<&Self> {
+        let Value::Map(entries) = &self.value else {
+            return None;
+        };
+        entries.iter().find(|entry| entry.key == key).map(|entry| &*entry.value)
+    }
 }
 
 /// Reads a file with one document.

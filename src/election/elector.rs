@@ -17,7 +17,7 @@ use crate::backoff::Backoff;
 use crate::clock::{Clock, Moment};
 use crate::config::LeaseConfig;
 use crate::model::Record;
-use crate::store::{Cause, Claim, ClaimRequest, LeaseValue, Store};
+use crate::store::{Cause, Claim, ClaimRequest, LeaseValue, ReleaseReason, Store};
 use crate::telemetry::{LeadershipChange, LeadershipEvent};
 
 /// How long a leadership that is over may still try to publish what it has. The store refuses it
@@ -59,6 +59,8 @@ pub struct Elector<D> {
     /// Paces the tries for the lease, as long as none of them lasts.
     pub(super) tries: Backoff,
     pub(super) shutdown: CancellationToken,
+    /// Cancelled before `shutdown` where the replica leaves rather than starts anew.
+    leaving: CancellationToken,
 }
 
 impl<D: Duties> Elector<D> {
@@ -84,6 +86,7 @@ impl<D: Duties> Elector<D> {
             lease,
             identity,
             duties,
+            leaving: shutdown.clone(),
             shutdown,
         }
     }
@@ -93,6 +96,13 @@ impl<D: Duties> Elector<D> {
     pub fn remembering(mut self, memory: Memory) -> Self {
         self.observer.remember(memory);
         self
+    }
+
+    /// Tells by this token whether it ends since the replica leaves, or since it starts anew with
+    /// another configuration.
+    #[must_use]
+    pub fn leaving_with(self, leaving: CancellationToken) -> Self {
+        Self { leaving, ..self }
     }
 
     /// What this replica sees, now and from now on.
@@ -247,7 +257,12 @@ impl<D: Duties> Elector<D> {
                 &self.observer,
                 &self.liveness,
             );
-            let keeping = keeper.keep(&mut self.announcements, &mut self.liveness, &self.shutdown);
+            let keeping = keeper.keep(
+                &mut self.announcements,
+                &mut self.liveness,
+                &self.shutdown,
+                &self.leaving,
+            );
             let mut performing = std::pin::pin!(self.duties.perform(leadership));
             let end = select! {
                 biased;
@@ -282,8 +297,14 @@ impl<D: Duties> Elector<D> {
     ) {
         let shutdown = self.shutdown.clone();
         let mut backoff = Backoff::up_to(self.lease.retry_period);
+        let reason = match end {
+            End::Deadline => ReleaseReason::Deadline,
+            End::Fenced => ReleaseReason::Fenced,
+            // Duties that end by themselves are those of a replica that leaves.
+            _ => leadership.reason().unwrap_or(ReleaseReason::Shutdown),
+        };
         let giving_back = async {
-            while let Err(error) = self.store.release(leadership.claim()).await {
+            while let Err(error) = self.store.release(leadership.claim(), reason).await {
                 self.observer.failed("release the lease", &error);
                 sleep(backoff.wait()).await;
             }
@@ -311,7 +332,7 @@ async fn hurry(shutdown: &CancellationToken) {
 
 /// Lets duties finish that are over, and finds out whether another leads already.
 async fn say_farewell(leadership: &Leadership, performing: impl Future) -> End {
-    leadership.wind_down();
+    leadership.wind_down(ReleaseReason::Deadline);
     select! {
         biased;
         refutation = leadership.refuted() => match refutation {

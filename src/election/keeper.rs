@@ -14,7 +14,7 @@ use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::config::LeaseConfig;
 use crate::model::{Announcement, Record};
-use crate::store::{Observation, Renewal, Store};
+use crate::store::{Observation, ReleaseReason, Renewal, Store};
 use crate::telemetry::{LeadershipChange, LeadershipEvent};
 
 /// The least that a wait between two renewals is shortened to.
@@ -77,12 +77,14 @@ impl<'a> Keeper<'a> {
         Self { store, clock, lease, leadership, observer, at_once, pulses }
     }
 
-    /// Keeps the lease until it is over, for whatever reason but a release.
+    /// Keeps the lease until it is over, for whatever reason but a release. `shutdown` ends it, for
+    /// the reason that `leaving` tells then.
     pub(super) async fn keep(
         self,
         announcements: &mut Announcements,
         liveness: &mut Liveness,
         shutdown: &CancellationToken,
+        leaving: &CancellationToken,
     ) -> End {
         let leadership = self.leadership;
         select! {
@@ -95,7 +97,7 @@ impl<'a> Keeper<'a> {
             end = self.renew() => end,
             end = self.listen(announcements) => end,
             () = stay_alive(leadership, liveness, &self.at_once, &self.pulses) => End::Lost,
-            () = self.wind_down_on(shutdown) => End::Released,
+            () = self.wind_down_on(shutdown, leaving) => End::Released,
         }
     }
 
@@ -184,8 +186,11 @@ impl<'a> Keeper<'a> {
                         Err(_) => at_once.notify_one(),
                     }
                 }
-                Announcement::StepDown { term } if term == leadership.term() => {
-                    self.step_down("asked", "stepping down, as asked");
+                Announcement::StepDown { term, abdicates } if term == leadership.term() => {
+                    self.step_down(match abdicates {
+                        true => ReleaseReason::Abdicated,
+                        false => ReleaseReason::Asked,
+                    });
                 }
                 // The report of its death is wrong, but the lease is gone: a renewal finds out.
                 Announcement::Reaped { term, .. } if term == leadership.term() => {
@@ -198,22 +203,31 @@ impl<'a> Keeper<'a> {
     }
 
     /// Winds the leadership down once the replica shuts down, and then lets it: never ends.
-    async fn wind_down_on(&self, shutdown: &CancellationToken) {
+    async fn wind_down_on(&self, shutdown: &CancellationToken, leaving: &CancellationToken) {
         shutdown.cancelled().await;
-        self.step_down("shutdown", "stepping down: this replica leaves");
+        self.step_down(match leaving.is_cancelled() {
+            true => ReleaseReason::Shutdown,
+            false => ReleaseReason::Reconfigured,
+        });
         std::future::pending().await
     }
 
     /// Begins to hand over.
-    fn step_down(&self, cause: &str, message: &str) {
+    fn step_down(&self, reason: ReleaseReason) {
+        let message = match reason {
+            ReleaseReason::Asked => "stepping down, as asked",
+            ReleaseReason::Abdicated => "stepping down: another replica reaches more hosts",
+            ReleaseReason::Reconfigured => "stepping down: this replica is configured anew",
+            _ => "stepping down: this replica leaves",
+        };
         LeadershipEvent {
             leader: self.observer.replica(),
             term: self.leadership.term(),
-            cause,
+            cause: reason.as_str(),
             ..self.observer.event(LeadershipChange::SteppingDown)
         }
         .info(message);
-        self.leadership.wind_down();
+        self.leadership.wind_down(reason);
     }
 }
 

@@ -1,3 +1,4 @@
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -6,7 +7,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Moment};
-use crate::store::Claim;
+use crate::store::{Claim, ReleaseReason};
 
 /// The in-process proof of a term: without one nothing can be polled or published.
 ///
@@ -21,6 +22,8 @@ pub struct Leadership {
     standing: watch::Sender<Standing>,
     store_time: Mutex<StoreTime>,
     winding_down: CancellationToken,
+    /// Why it winds down, once it does.
+    reason: OnceLock<ReleaseReason>,
 }
 
 /// How sure this leadership is of itself.
@@ -67,6 +70,7 @@ impl Leadership {
             standing: watch::Sender::new(standing),
             store_time: Mutex::new(store_time),
             winding_down: CancellationToken::new(),
+            reason: OnceLock::new(),
         }
     }
 
@@ -141,8 +145,15 @@ impl Leadership {
         }
     }
 
-    pub(super) fn wind_down(&self) {
+    /// Begins to wind down; the first reason stays.
+    pub(super) fn wind_down(&self, reason: ReleaseReason) {
+        self.reason.get_or_init(|| reason);
         self.winding_down.cancel();
+    }
+
+    /// Why it winds down, or did.
+    pub(super) fn reason(&self) -> Option<ReleaseReason> {
+        self.reason.get().copied()
     }
 
     /// Notes a renewal that was sent at `sent` and answered `store_ms`.

@@ -16,7 +16,7 @@ const TRANSPORTS: [&str; 1] = ["sse"];
 /// What one gateway has served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Requests for endpoints that were answered, whatever the status.
+    /// Requests for endpoints whose answer carried data, or confirmed those that the client has.
     pub reads: u64,
     /// Snapshots handed to the connections of streams.
     pub deliveries: u64,
@@ -56,9 +56,11 @@ impl Counters {
         Self::default()
     }
 
-    /// Notes a request that was answered with a status.
+    /// Notes a request that was answered with a status. One that got no data saved nobody a request.
     pub fn read(&self, status: u16) {
-        self.reads.fetch_add(1, Relaxed);
+        if matches!(status, 200 | 304) {
+            self.reads.fetch_add(1, Relaxed);
+        }
         counter!("pollux_gateway_reads_total", "status" => status.to_string()).increment(1);
     }
 

@@ -77,5 +77,8 @@ pub enum Announcement {
     StepDown {
         /// The term that is to end; a leader of another one goes on.
         term: u64,
+        /// Whether the leader itself wants it, since another reaches more of the polled hosts.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        abdicates: bool,
     },
 }

@@ -4,6 +4,7 @@
 //! [`Elector`](crate::election::Elector) gives it. [`Reachability`] alone is of use to standbys too:
 //! it polls nothing, and tells who could.
 
+mod answer;
 mod breaker;
 mod catch_up;
 mod change;

@@ -48,10 +48,8 @@ impl World {
             _ => self.befall_server(what),
         }
         if what == 12 {
-            self.server
-                .announce(&Announcement::StepDown { term: self.ground.term() })
-                .await
-                .unwrap();
+            let asked = Announcement::StepDown { term: self.ground.term(), abdicates: false };
+            self.server.announce(&asked).await.unwrap();
             self.ground.count(|counts| counts.step_downs += 1);
         }
     }

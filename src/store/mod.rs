@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Announcement, EndpointName, Publication, Record, Version};
 
 mod batch;
+mod cause;
 mod embedded;
 mod examination;
 mod failure;
@@ -22,6 +23,7 @@ mod redis;
 mod survey;
 
 pub use batch::{Batch, BatchItem, DatedBeat};
+pub use cause::{Cause, ReleaseReason};
 pub use embedded::EmbeddedStore;
 #[cfg(test)]
 pub(crate) use embedded::Server;
@@ -66,8 +68,8 @@ pub trait Store: Send + Sync + 'static {
     /// through the liveness channel `alive`, and notes in the record whether anybody heard it.
     async fn renew(&self, claim: &Claim, alive: uuid::Uuid) -> Result<Renewal, StoreError>;
 
-    /// Gives the lease back and announces it. `false`: it was no longer this one.
-    async fn release(&self, claim: &Claim) -> Result<bool, StoreError>;
+    /// Gives the lease back, notes why, and announces it. `false`: it was no longer this one.
+    async fn release(&self, claim: &Claim, reason: ReleaseReason) -> Result<bool, StoreError>;
 
     /// Takes the lease away from a dead leader, notes that, and announces it, if the record is still exactly
     /// `suspect`, the lease is that record's, and still nobody subscribes to its liveness channel.
@@ -202,34 +204,6 @@ pub struct ClaimRequest {
     /// Whether a lease that a server with another run id does not know may be put back: only its
     /// holder may ask for that.
     pub reinstate: bool,
-}
-
-/// Why a leadership began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// There was no leader before.
-    First,
-    /// The leader gave its lease back.
-    Released,
-    /// The leader crashed, and a standby saw it.
-    Crashed,
-    /// The leader let its lease end.
-    Expired,
-    /// The same leader goes on with a new term on a server with another run id.
-    Restarted,
-}
-
-impl Cause {
-    /// The name in the timeline and in metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::First => "first",
-            Self::Released => "released",
-            Self::Crashed => "crashed",
-            Self::Expired => "expired",
-            Self::Restarted => "restarted",
-        }
-    }
 }
 
 /// A claim that took effect. Only a store makes one, and publishing needs one.

@@ -22,7 +22,7 @@ pub struct Presence {
     /// When it started, in ms by the store's clock; 0 where that is not known.
     #[serde(default)]
     pub started_at: u64,
-    /// Requests for endpoints that it has answered since then.
+    /// Requests for endpoints that it has answered with data, or with that they are current, since then.
     #[serde(default)]
     pub reads: u64,
     /// Snapshots that it has handed to the connections of streams since then.
@@ -69,7 +69,8 @@ pub struct TimelineEntry {
     pub replica: String,
     /// Its term.
     pub term: u64,
-    /// Why: a [`Cause`](super::Cause).
+    /// Why: of a claim a [`Cause`](super::Cause), of a release a
+    /// [`ReleaseReason`](super::ReleaseReason), which older versions leave empty.
     pub cause: String,
     /// How long nobody had led before, in ms: since a release, since the last pulse of a leader that
     /// crashed, or since the last renewal of a lease that ended. 0 where nobody saw it.

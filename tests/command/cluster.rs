@@ -280,3 +280,29 @@ async fn what_was_served_is_counted() {
     assert_eq!(served["since"], started);
     assert!(report["now"].as_u64().unwrap() - started < 60_000, "{report}");
 }
+
+#[tokio::test]
+async fn only_answers_with_data_or_that_confirm_them_are_counted_as_served() {
+    let backend = json_backend("[1]").await;
+    let silent = format!("http://127.0.0.1:{}/", free_port());
+    let more = format!("  - {{ name: b, url: \"{silent}\", every: 200ms }}\n");
+    let configuration = configuration(&backend.url("/"), "") + &more;
+    let replica = Replica::start("castor", &configuration).await;
+    let fetched = |report: &Value| report["endpoints"][0]["version"].is_string();
+    let report = told(&replica, "a snapshot is there", fetched).await;
+    let current = format!("W/\"{}\"", report["endpoints"][0]["version"].as_str().unwrap());
+    // Those that are served come last: once they are told, so would be the others.
+    let reads = [("b", "", 503), ("b", "", 503), ("nowhere", "", 404), ("a", "", 200)];
+    for (name, etag, status) in reads.into_iter().chain([("a", &*current, 304)]) {
+        let url = format!("http://{}/v1/endpoints/{name}", replica.gateway);
+        let answer = http().get(url).header("if-none-match", etag).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{name}");
+    }
+    let counted = |report: &Value| report["served"]["reads"].as_u64() >= Some(2);
+    let report = told(&replica, "the counts are told", counted).await;
+    assert_eq!(report["served"]["reads"], 2);
+    for (status, count) in [(200, 1.0), (304, 1.0), (404, 1.0), (503, 2.0)] {
+        let label = format!("status=\"{status}\"");
+        assert_eq!(replica.metric("pollux_gateway_reads_total", &label).await, count, "{status}");
+    }
+}

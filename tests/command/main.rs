@@ -26,6 +26,7 @@ mod refusals;
 mod roles;
 mod status;
 mod step_down;
+mod terminal;
 mod verified;
 
 use std::io::Write as _;
@@ -48,12 +49,19 @@ struct Outcome {
 
 /// Runs the program to its end.
 async fn pollux(arguments: &[&str]) -> Outcome {
-    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_pollux"))
-        .args(arguments)
-        .env_remove("RUST_LOG")
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
+    outcome(command(arguments)).await
+}
+
+/// The program, with nothing to read.
+fn command(arguments: &[&str]) -> std::process::Command {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pollux"));
+    command.args(arguments).env_remove("RUST_LOG").stdin(Stdio::null());
+    command
+}
+
+/// Runs a command to its end.
+async fn outcome(command: std::process::Command) -> Outcome {
+    let output = tokio::process::Command::from(command).kill_on_drop(true).output();
     let output = tokio::time::timeout(DEADLINE, output).await.expect("it ends").unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
     Outcome {

@@ -1,7 +1,9 @@
-use super::common::eventually;
+#[cfg(target_os = "linux")]
+use super::common::machine::with_clock_off;
 use super::common::redis_server::RedisServer;
 use super::common::replica::{Replica, leader};
-use super::{DEADLINE, Outcome, configuration, file, json_backend, path, pollux};
+use super::common::{eventually, http, is_missing};
+use super::{DEADLINE, Outcome, command, configuration, file, json_backend, outcome, path, pollux};
 
 /// Runs it against a server, with more settings of `redis`.
 async fn preflight(server: &RedisServer, more: &str, arguments: &[&str]) -> Outcome {
@@ -26,6 +28,44 @@ async fn a_server_as_it_comes_offers_everything() {
     assert!(verdict(&outcome, "server").starts_with("Redis "), "{outcome:?}");
     for name in ["eviction", "run id", "numsub", "permission"] {
         assert_eq!(verdict(&outcome, name), "ok");
+    }
+    assert!(verdict(&outcome, "clock").starts_with("ok: "), "{outcome:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_clock_that_is_not_this_machines_is_warned_of() {
+    if is_missing("faketime") {
+        return;
+    }
+    let (server, backend) = (RedisServer::start().await, json_backend("[1]").await);
+    let redis = format!("redis: {{ url: \"{}\" }}\n", server.url());
+    let configuration = configuration(&backend.url("/"), &redis);
+    for (by, expected, metric) in
+        [("+1h", " behind", 1.0), ("-1h", " ahead of", 1.0), ("+1s", "", 0.0)]
+    {
+        let replica = Replica::start_with("castor", &configuration, |command| {
+            with_clock_off(command, by);
+        })
+        .await;
+        // The last of all kinds: the others were set before.
+        eventually(DEADLINE, "the metric tells", || async {
+            let answer = http().get(format!("http://{}/metrics", replica.admin)).send().await;
+            let text = answer.ok()?.text().await.ok()?;
+            text.contains("pollux_redis_shortcoming{kind=\"permission\"}").then_some(())
+        })
+        .await;
+        let lacks = replica.metric("pollux_redis_shortcoming", "kind=\"clock\"").await;
+        assert_eq!(lacks, metric, "{by}: {}", replica.log());
+        let said = format!("{expected} this machine's: terms");
+        assert_eq!(replica.log().contains(&said), metric == 1.0, "{by}: {}", replica.log());
+
+        let file = file(&configuration);
+        let mut command = command(&["preflight", "--config", path(&file)]);
+        with_clock_off(&mut command, by);
+        let outcome = outcome(command).await;
+        assert_eq!(outcome.status, Some(0), "{outcome:?}");
+        assert_eq!(outcome.stdout.contains(&said), metric == 1.0, "{by}: {outcome:?}");
     }
 }
 

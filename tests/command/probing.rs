@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::backend::{Backend, Reply, answer};
 use super::common::free_port;
 use super::common::replica::{Replica, leader};
-use super::{DEADLINE, configuration, file, json_backend, path, pollux};
+use super::{DEADLINE, Outcome, command, configuration, file, json_backend, outcome, path, pollux};
 
 #[tokio::test]
 async fn a_replica_that_works_is_healthy_and_ready_without_a_word() {
@@ -60,12 +60,46 @@ async fn whatever_else_answers_or_does_not_is_unhealthy_within_two_seconds() {
 
 /// The replica may go on with an older configuration: a probe must not end it for the new one.
 #[tokio::test]
-async fn a_refused_configuration_is_told_in_one_line_and_is_no_other_status() {
-    let bad = file("cluster: C\ndrain: soon\n");
-    let outcome = pollux(&["health", "--config", path(&bad)]).await;
+async fn a_refused_configuration_is_noted_and_the_replica_is_asked_all_the_same() {
+    let backend = json_backend("[1]").await;
+    let replica = Replica::start("castor", &configuration(&backend.url("/"), "")).await;
+    let listen = format!("admin: {{ listen: '{}' }}\n", replica.admin);
+    let refused = file(&format!("cluster: C\ndrain: soon\n{listen}"));
+    let unreadable = file("{");
+    for (file, variable) in [(&refused, None), (&unreadable, Some(&*replica.admin))] {
+        let outcome = health(path(file), variable).await;
+        assert_eq!((outcome.status, &*outcome.stdout), (Some(0), ""), "{outcome:?}");
+        let expected = format!(
+            "note: {} is refused (see pollux check): asking http://{}/\n",
+            path(file),
+            replica.admin
+        );
+        assert_eq!(outcome.stderr, expected);
+    }
+}
+
+#[tokio::test]
+async fn where_a_refused_configuration_names_nobody_the_replica_is_unhealthy() {
+    let gone = format!("127.0.0.1:{}", free_port());
+    let refused = file("cluster: C\n");
+    let outcome = health(path(&refused), Some(&gone)).await;
     assert_eq!((outcome.status, &*outcome.stdout), (Some(1), ""));
-    assert!(outcome.stderr.contains("see pollux check"), "{}", outcome.stderr);
-    assert_eq!(outcome.stderr.lines().count(), 1, "{}", outcome.stderr);
+    let lines: Vec<&str> = outcome.stderr.lines().collect();
+    assert_eq!(lines.len(), 2, "{outcome:?}");
+    assert!(lines[0].ends_with(&format!("asking http://{gone}/")), "{outcome:?}");
+    assert!(lines[1].starts_with(&format!("error: http://{gone}/livez: ")), "{outcome:?}");
+    // Whoever answers at the default address, it is asked.
+    let outcome = health(path(&refused), None).await;
+    assert!(outcome.stderr.contains("asking http://127.0.0.1:9090/\n"), "{outcome:?}");
+}
+
+/// `pollux health` by a configuration file, and `POLLUX__ADMIN__LISTEN`.
+async fn health(file: &str, listen: Option<&str>) -> Outcome {
+    let mut command = command(&["health", "--config", file]);
+    if let Some(listen) = listen {
+        command.env("POLLUX__ADMIN__LISTEN", listen);
+    }
+    outcome(command).await
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::cluster::{
     Cluster, ENDPOINTS, Member, Settings, assert_nobody_went_back, standing, until_all_hold,
 };
+use crate::common::machine::with_clock_off;
 use crate::common::redis_server::RedisServer;
 use crate::common::{http, is_missing};
 use crate::{ask, key};
@@ -22,17 +23,6 @@ const HOUR_MS: u64 = 3_600_000;
 const ABOUT_MS: u64 = 20_000;
 /// As for any crash: by far less than what is left of the lease.
 const BUSY: Duration = Duration::from_millis(1500);
-
-/// Sets a program's wall clock off, such as by `+1h`, and no other clock.
-fn with_clock_off(command: &mut Command, by: &str) {
-    // The wrapper would stand between a test and its process, so its library is used without it.
-    let output = Command::new("faketime").args(["-f", "+0", "printenv"]).output();
-    let output = output.expect("faketime runs").stdout;
-    let output = String::from_utf8_lossy(&output);
-    let library = output.lines().find_map(|line| line.strip_prefix("LD_PRELOAD="));
-    command.env("LD_PRELOAD", library.expect("faketime names its library"));
-    command.env("FAKETIME", by).env("DONT_FAKE_MONOTONIC", "1");
-}
 
 /// By this machine's clock, which is also that of Redis.
 fn wall_clock_ms() -> u64 {

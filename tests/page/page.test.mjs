@@ -147,7 +147,7 @@ describe("a cluster of three", () => {
     assert.equal(await page.evaluate(() => document.activeElement.id), "cancel");
     await page.keyboard.press("Enter");
     assert.notEqual(await leader(page), first);
-    await shows(page, "#timeline li", new RegExp(`${first} led .*until it handed over`));
+    await shows(page, "#timeline li", new RegExp(`${first} led .*until it was asked to step down`));
     assert.deepEqual(page.problems, []);
     await page.context().close();
   });
@@ -179,9 +179,16 @@ describe("a cluster of three", () => {
     const told = await page.evaluate(async () => {
       const { spells } = await import("/page/timeline.js");
       const claimed = (at, replica, cause, gap) => ({ at, event: "claimed", replica, term: at, cause, gap });
+      const released = (at, replica, term, cause) => ({ at, event: "released", replica, term, cause, gap: 0 });
       const changes = [
-        claimed(100, "a", "first", 0),
-        { at: 200, event: "released", replica: "a", term: 100, cause: "", gap: 0 },
+        claimed(10, "x", "first", 0),
+        released(20, "x", 10, "shutdown"),
+        claimed(30, "y", "released", 0),
+        released(40, "y", 30, "abdicated"),
+        claimed(50, "z", "released", 0),
+        released(60, "z", 50, "constructor"),
+        claimed(100, "a", "released", 0),
+        released(200, "a", 100, ""),
         claimed(203, "b", "released", 0),
         { at: 300, event: "reaped", replica: "b", term: 203, cause: "", gap: 0 },
         claimed(310, "c", "crashed", 120),
@@ -196,6 +203,9 @@ describe("a cluster of three", () => {
       ["c", 810, "its lease ended", 90],
       ["b", 300, "it crashed", 120],
       ["a", 200, "it handed over", 3],
+      ["z", 60, "it handed over", 40],
+      ["y", 40, "it abdicated: another reaches more hosts", 10],
+      ["x", 20, "it was shut down", 10],
     ]);
     await page.context().close();
   });

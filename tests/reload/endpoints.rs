@@ -82,6 +82,9 @@ async fn another_lease_is_a_handover_and_the_streams_go_on() {
     .await;
     assert_eq!(client.seen().connections, 1);
     assert_eq!(replica.metric("pollux_leadership_lost_total", "released").await, 1.0);
+    let report = replica.admin_json("/v1/cluster").await.unwrap();
+    let causes = report["timeline"].as_array().unwrap().iter().map(|entry| &entry["cause"]);
+    assert_eq!(causes.collect::<Vec<_>>(), ["released", "reconfigured", "first"]);
 }
 
 #[tokio::test]

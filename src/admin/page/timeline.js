@@ -4,9 +4,23 @@ import { byId, make, setText, span, time } from "/page/common.js";
 
 const FEW = 6;
 
+// Why a lease was given back. Older replicas do not tell.
+const RELEASED = {
+  shutdown: "it was shut down",
+  asked: "it was asked to step down",
+  abdicated: "it abdicated: another reaches more hosts",
+  reconfigured: "it was configured anew",
+  deadline: "it could not renew its lease in time",
+  fenced: "another claimed",
+};
+
 let all = false;
 let shown = "";
 let last = null;
+
+function why(cause) {
+  return Object.hasOwn(RELEASED, cause) ? RELEASED[cause] : "it handed over";
+}
 
 // The spells in which somebody led, the newest first, from changes of which the newest is first.
 export function spells(changes) {
@@ -34,7 +48,7 @@ export function spells(changes) {
       running.until = change.at;
       running.crashed = change.event === "reaped";
       running.handedOver = !running.crashed;
-      running.why = running.crashed ? "it crashed" : "it handed over";
+      running.why = running.crashed ? "it crashed" : why(change.cause);
     }
   }
   return found.reverse();

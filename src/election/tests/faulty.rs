@@ -13,8 +13,8 @@ use uuid::Uuid;
 use crate::model::{Announcement, EndpointName, Publication, Record};
 use crate::store::{
     Batch, Channel, Claim, ClaimRequest, EmbeddedStore, Examination, FailureKind, LeaseValue,
-    Observation, Presence, Published, Reading, Renewal, Resumed, Store, StoreError, Subscription,
-    Survey,
+    Observation, Presence, Published, Reading, ReleaseReason, Renewal, Resumed, Store, StoreError,
+    Subscription, Survey,
 };
 
 /// More calls than this at one instant of the paused clock would never let it go on.
@@ -294,9 +294,9 @@ impl Store for Faulty {
         .await?
     }
 
-    async fn release(&self, claim: &Claim) -> Result<bool, StoreError> {
+    async fn release(&self, claim: &Claim, reason: ReleaseReason) -> Result<bool, StoreError> {
         let (server, claim) = (self.server.clone(), claim.clone());
-        self.call(Method::Release, async move { server.release(&claim).await }).await?
+        self.call(Method::Release, async move { server.release(&claim, reason).await }).await?
     }
 
     async fn reap(&self, suspect: &Record) -> Result<bool, StoreError> {

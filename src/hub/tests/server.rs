@@ -13,7 +13,8 @@ use super::{name, publication};
 use crate::model::{Announcement, Beat, EndpointName, Gone, Publication, Record, Version};
 use crate::store::{
     Batch, Channel, Claim, ClaimRequest, Examination, FailureKind, LeaseValue, Observation,
-    Presence, Published, Reading, Renewal, Resumed, Store, StoreError, Subscription, Survey,
+    Presence, Published, Reading, ReleaseReason, Renewal, Resumed, Store, StoreError, Subscription,
+    Survey,
 };
 
 /// A store whose every message the test decides on.
@@ -181,7 +182,7 @@ impl Store for Server {
         Err(failure())
     }
 
-    async fn release(&self, _: &Claim) -> Result<bool, StoreError> {
+    async fn release(&self, _: &Claim, _: ReleaseReason) -> Result<bool, StoreError> {
         Err(failure())
     }
 

@@ -19,7 +19,8 @@ use state::{BACKLOG, State};
 
 use super::{
     ACQUISITION, Batch, Channel, Claim, ClaimRequest, Examination, LeaseValue, Observation,
-    Presence, Published, Reading, Renewal, Resumed, Store, StoreError, Subscription, Survey,
+    Presence, Published, Reading, ReleaseReason, Renewal, Resumed, Store, StoreError, Subscription,
+    Survey,
 };
 use crate::model::{Announcement, EndpointName, Publication, Record};
 
@@ -97,8 +98,8 @@ impl Store for EmbeddedStore {
         Ok(Renewal::Held { now: state.clock.now() })
     }
 
-    async fn release(&self, claim: &Claim) -> Result<bool, StoreError> {
-        Ok(self.state.lock().release(claim))
+    async fn release(&self, claim: &Claim, reason: ReleaseReason) -> Result<bool, StoreError> {
+        Ok(self.state.lock().release(claim, reason))
     }
 
     async fn reap(&self, suspect: &Record) -> Result<bool, StoreError> {

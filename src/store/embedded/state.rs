@@ -9,8 +9,8 @@ use uuid::Uuid;
 use crate::model::{Announcement, EndpointName, Publication, Record};
 use crate::store::{
     Batch, Cause, Claim, ClaimRequest, FailureKind, GONE_EXPIRY, LeaseValue, Observation,
-    PRESENCE_EXPIRY, PollState, Presence, Published, Pulse, Reading, Standing, StoreError,
-    TIMELINE, TimelineEntry,
+    PRESENCE_EXPIRY, PollState, Presence, Published, Pulse, Reading, ReleaseReason, Standing,
+    StoreError, TIMELINE, TimelineEntry,
 };
 
 /// How many messages a subscriber may lag behind before its subscription ends.
@@ -236,7 +236,7 @@ impl State {
         })
     }
 
-    pub(super) fn release(&mut self, claim: &Claim) -> bool {
+    pub(super) fn release(&mut self, claim: &Claim, reason: ReleaseReason) -> bool {
         let held = self.holds(&claim.lease);
         if held {
             self.lease = None;
@@ -252,7 +252,7 @@ impl State {
                 event: "released".into(),
                 replica: replica.clone(),
                 term,
-                cause: String::new(),
+                cause: reason.as_str().into(),
                 gap: 0,
             });
             self.announce(&Announcement::Released { term, replica });

@@ -24,8 +24,8 @@ use self::connection::{Connection, Link, Purpose, Server};
 use self::keys::Keys;
 use super::{
     ACQUISITION, Batch, Channel, Claim, ClaimRequest, Examination, LeaseValue, Observation,
-    Presence, Published, Reading, Renewal, Resumed, Store, StoreError, Subscription, Survey,
-    TIMELINE,
+    Presence, Published, Reading, ReleaseReason, Renewal, Resumed, Store, StoreError, Subscription,
+    Survey, TIMELINE,
 };
 use crate::config::RedisConfig;
 use crate::model::{Announcement, ClusterName, EndpointName, Publication, Record};
@@ -148,9 +148,9 @@ impl Store for RedisStore {
             .await
     }
 
-    async fn release(&self, claim: &Claim) -> Result<bool, StoreError> {
-        let (held, _) =
-            self.run::<bool>(Purpose::Lease, |_| scripts::release(&self.keys, claim)).await?;
+    async fn release(&self, claim: &Claim, reason: ReleaseReason) -> Result<bool, StoreError> {
+        let script = |_: &_| scripts::release(&self.keys, claim, reason);
+        let (held, _) = self.run::<bool>(Purpose::Lease, script).await?;
         Ok(held)
     }
 

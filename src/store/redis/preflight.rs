@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::connection::Connection;
 use super::keys::Keys;
 use crate::model::EndpointName;
+use crate::store::examination::wall_clock;
 use crate::store::{Channel, Examination, Shortcoming};
 
 static PREFLIGHT: LazyLock<Script> =
@@ -35,11 +36,14 @@ pub(super) async fn examine(
         script.arg(command.len()).arg(command);
     }
     let (denied, counts): (Vec<usize>, bool) = script.invoke_async(&mut connection.redis).await?;
+    let asked = wall_clock();
     let (seconds, micros): (u64, u64) =
         redis::cmd("TIME").query_async(&mut connection.redis).await?;
+    let now = seconds * 1000 + micros / 1000;
+    let clock = Shortcoming::of_clocks(now, asked, wall_clock());
     let info = info(connection).await?;
 
-    let mut shortcomings = Vec::new();
+    let mut shortcomings = Vec::from_iter(clock);
     let policy = info.get("maxmemory_policy").map(String::as_str).unwrap_or_default();
     let limited = info.get("maxmemory").is_some_and(|bytes| bytes != "0");
     if limited && !matches!(policy, "" | "noeviction") {
@@ -59,7 +63,6 @@ pub(super) async fn examine(
     if !denied.is_empty() {
         shortcomings.push(Shortcoming::NoPermission { commands: denied });
     }
-    let now = seconds * 1000 + micros / 1000;
     Ok(Examination { server: server(&info), now, shortcomings })
 }
 

@@ -10,7 +10,8 @@ use super::keys::Keys;
 use super::reply;
 use crate::model::{Announcement, Record};
 use crate::store::{
-    Batch, Claim, ClaimRequest, GONE_EXPIRY, LeaseValue, PRESENCE_EXPIRY, Presence, TIMELINE,
+    Batch, Claim, ClaimRequest, GONE_EXPIRY, LeaseValue, PRESENCE_EXPIRY, Presence, ReleaseReason,
+    TIMELINE,
 };
 
 static OBSERVE: LazyLock<Script> =
@@ -75,7 +76,7 @@ pub(super) fn renew(keys: &Keys, claim: &Claim, alive: Uuid) -> Ready {
     script
 }
 
-pub(super) fn release(keys: &Keys, claim: &Claim) -> Ready {
+pub(super) fn release(keys: &Keys, claim: &Claim, reason: ReleaseReason) -> Ready {
     let (term, replica) = (claim.term, claim.replica.clone());
     let mut script = RELEASE.prepare_invoke();
     script
@@ -86,6 +87,7 @@ pub(super) fn release(keys: &Keys, claim: &Claim) -> Ready {
         .arg(claim.lease.to_string())
         .arg(claim.term)
         .arg(&claim.replica)
+        .arg(reason.as_str())
         .arg(TIMELINE)
         .arg(&keys.leadership)
         .arg(reply::json(&Announcement::Released { term, replica }));

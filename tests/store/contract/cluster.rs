@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use pollux::store::{ClaimRequest, Hosts, Presence, Store};
+use pollux::store::{ClaimRequest, Hosts, Presence, ReleaseReason, Store};
 
 use crate::setup::{
     REPLICA, acquire, claim, expired_claim, held_for, lead, on_every_store, request,
@@ -94,7 +94,7 @@ async fn the_timeline_tells_what_happened_the_newest_first(store: &dyn Store) {
     let gap = Duration::from_millis(1234);
     let taken_over = ClaimRequest { gap, replica: "pollux".to_owned(), ..request(&lease) };
     let second = claim(store, &taken_over).await;
-    store.release(&second).await.unwrap();
+    store.release(&second, ReleaseReason::Abdicated).await.unwrap();
 
     let timeline = store.survey().await.unwrap().timeline;
     let told: Vec<_> = timeline
@@ -102,7 +102,7 @@ async fn the_timeline_tells_what_happened_the_newest_first(store: &dyn Store) {
         .map(|entry| (&*entry.event, &*entry.replica, entry.term, &*entry.cause, entry.gap))
         .collect();
     let expected = [
-        ("released", "pollux", second.term, "", 0),
+        ("released", "pollux", second.term, "abdicated", 0),
         ("claimed", "pollux", second.term, "expired", 1234),
         ("claimed", REPLICA, first.term, "first", 0),
     ];
@@ -113,7 +113,7 @@ async fn the_timeline_tells_what_happened_the_newest_first(store: &dyn Store) {
 async fn the_timeline_is_bounded(store: &dyn Store) {
     for _ in 0..60 {
         let held = lead(store).await;
-        store.release(&held).await.unwrap();
+        store.release(&held, ReleaseReason::Asked).await.unwrap();
     }
     let timeline = store.survey().await.unwrap().timeline;
     assert_eq!(timeline.len(), 100);

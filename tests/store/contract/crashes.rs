@@ -1,5 +1,7 @@
 use pollux::model::{Announcement, Record};
-use pollux::store::{Cause, Channel, Claim, ClaimRequest, Pulse, Store, Subscription};
+use pollux::store::{
+    Cause, Channel, Claim, ClaimRequest, Pulse, ReleaseReason, Store, Subscription,
+};
 use uuid::Uuid;
 
 use crate::common::eventually;
@@ -60,7 +62,7 @@ async fn a_leader_that_subscribes_to_its_channel_has_a_pulse(store: &dyn Store) 
 async fn a_leader_that_has_left_its_channel_has_none(store: &dyn Store) {
     let (claim, _) = lead_and_die(store).await;
     assert!(held_for(store).await > DEADLINE);
-    store.release(&claim).await.unwrap();
+    store.release(&claim, ReleaseReason::Asked).await.unwrap();
     assert_eq!(pulse(store).await, Pulse::Unknown);
 }
 
@@ -148,6 +150,9 @@ async fn a_claim_after_a_crash_says_so(store: &dyn Store) {
 
 async fn a_request_to_step_down_is_announced(store: &dyn Store) {
     let mut announcements = store.subscribe(Channel::Leadership).await.unwrap();
-    store.announce(&Announcement::StepDown { term: 4711 }).await.unwrap();
-    assert_eq!(announced(&mut announcements).await, Announcement::StepDown { term: 4711 });
+    for abdicates in [false, true] {
+        let request = Announcement::StepDown { term: 4711, abdicates };
+        store.announce(&request).await.unwrap();
+        assert_eq!(announced(&mut announcements).await, request);
+    }
 }

@@ -1,5 +1,5 @@
 use pollux::model::{Gone, Version};
-use pollux::store::{Batch, Claim, Published, Store};
+use pollux::store::{Batch, Claim, Published, ReleaseReason, Store};
 
 use crate::setup::{batch, lead, name, next, on_every_store, publish, read, updates};
 
@@ -60,7 +60,7 @@ async fn an_endpoint_that_comes_back_is_known_again(store: &dyn Store) {
 async fn a_deposed_leader_sends_no_endpoint_away(store: &dyn Store) {
     let deposed = lead(store).await;
     publish(store, &deposed, &batch(&deposed, 0, &["b"])).await;
-    store.release(&deposed).await.unwrap();
+    store.release(&deposed, ReleaseReason::Asked).await.unwrap();
     let successor = lead(store).await;
     let answer = store.publish(&deposed, &farewell(&deposed, 1)).await.unwrap();
     assert!(matches!(answer, Published::Fenced(_)));

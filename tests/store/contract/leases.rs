@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use pollux::model::Announcement;
-use pollux::store::{Channel, ClaimRequest, Renewal, Store};
+use pollux::store::{Channel, ClaimRequest, ReleaseReason, Renewal, Store};
 use uuid::Uuid;
 
 use crate::common::eventually;
@@ -100,7 +100,7 @@ async fn a_renewal_never_extends_the_lease_of_another(store: &dyn Store) {
 
 async fn a_release_frees_the_lease_and_says_so_in_the_record(store: &dyn Store) {
     let held = lead(store).await;
-    assert!(store.release(&held).await.unwrap());
+    assert!(store.release(&held, ReleaseReason::Asked).await.unwrap());
     let observation = store.observe().await.unwrap();
     assert!(observation.held_for.is_none());
     let record = observation.record.unwrap();
@@ -111,7 +111,7 @@ async fn a_release_frees_the_lease_and_says_so_in_the_record(store: &dyn Store) 
 async fn a_release_is_announced(store: &dyn Store) {
     let held = lead(store).await;
     let mut announcements = store.subscribe(Channel::Leadership).await.unwrap();
-    store.release(&held).await.unwrap();
+    store.release(&held, ReleaseReason::Asked).await.unwrap();
     let announced: Announcement = serde_json::from_slice(&next(&mut announcements).await).unwrap();
     let replica = REPLICA.to_owned();
     assert_eq!(announced, Announcement::Released { term: held.term, replica });
@@ -121,20 +121,20 @@ async fn a_release_is_harmless_to_the_lease_of_another(store: &dyn Store) {
     let ended = expired_claim(store).await;
     let held = lead(store).await;
     let mut announcements = store.subscribe(Channel::Leadership).await.unwrap();
-    assert!(!store.release(&ended).await.unwrap());
+    assert!(!store.release(&ended, ReleaseReason::Asked).await.unwrap());
     assert!(held_for(store).await > LONG - DEADLINE);
     let record = store.observe().await.unwrap().record.unwrap();
     assert_eq!((record.term, record.lease), (held.term, held.lease().to_string()));
-    store.release(&held).await.unwrap();
+    store.release(&held, ReleaseReason::Asked).await.unwrap();
     let first: Announcement = serde_json::from_slice(&next(&mut announcements).await).unwrap();
     assert!(matches!(first, Announcement::Released { term, .. } if term == held.term));
 }
 
 async fn a_second_release_changes_and_announces_nothing(store: &dyn Store) {
     let held = lead(store).await;
-    store.release(&held).await.unwrap();
+    store.release(&held, ReleaseReason::Asked).await.unwrap();
     let mut announcements = store.subscribe(Channel::Leadership).await.unwrap();
-    assert!(!store.release(&held).await.unwrap());
+    assert!(!store.release(&held, ReleaseReason::Asked).await.unwrap());
     lead(store).await;
     let first: Announcement = serde_json::from_slice(&next(&mut announcements).await).unwrap();
     assert!(matches!(first, Announcement::Claimed { .. }), "{first:?}");

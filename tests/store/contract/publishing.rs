@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use pollux::model::{Publication, Version};
-use pollux::store::{Batch, DatedBeat, PollState, Published, Standing, Store};
+use pollux::store::{Batch, DatedBeat, PollState, Published, ReleaseReason, Standing, Store};
 
 use crate::setup::{
     batch, beat, expired_claim, lead, name, next, on_every_store, publish, read, updates,
@@ -111,7 +111,7 @@ async fn a_publication_of_a_deposed_claim_is_fenced_and_changes_nothing(store: &
 
 async fn a_publication_after_the_release_is_fenced(store: &dyn Store) {
     let claim = lead(store).await;
-    store.release(&claim).await.unwrap();
+    store.release(&claim, ReleaseReason::Asked).await.unwrap();
     let answer = store.publish(&claim, &batch(&claim, 0, &["a"])).await.unwrap();
     assert!(matches!(answer, Published::Fenced(Some(Standing { lease, .. })) if lease.is_empty()));
     assert!(read(store, &["a"]).await.snapshots.is_empty());

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use pollux::model::Version;
-use pollux::store::{Batch, Store};
+use pollux::store::{Batch, ReleaseReason, Store};
 use tokio::sync::watch;
 
 use crate::setup::{batch, lead, name, on_every_store, publish, read, request};
@@ -91,7 +91,7 @@ async fn what_the_last_leader_left_is_resumed(store: &dyn Store) {
     let first = lead(store).await;
     let sent = batch(&first, 0, &["a", "b"]);
     publish(store, &first, &sent).await;
-    store.release(&first).await.unwrap();
+    store.release(&first, ReleaseReason::Asked).await.unwrap();
     lead(store).await;
     let resumed = store.resume(&["b", "a"].map(name)).await.unwrap();
     for (left, item) in resumed.iter().zip([&sent.items[1], &sent.items[0]]) {

@@ -1,5 +1,5 @@
 use pollux::model::Announcement;
-use pollux::store::{Cause, Channel, ClaimRequest, Store};
+use pollux::store::{Cause, Channel, ClaimRequest, ReleaseReason, Store};
 
 use crate::setup::{
     ADDRESS, REPLICA, acquire, batch, claim, expired_claim, lead, next, on_every_store, publish,
@@ -38,7 +38,7 @@ async fn a_term_exceeds_the_highest_that_the_replica_has_seen(store: &dyn Store)
 async fn a_term_exceeds_the_one_in_the_record(store: &dyn Store) {
     let lease = acquire(store).await;
     let ahead = claim(store, &ClaimRequest { seen: FAR_AHEAD, ..request(&lease) }).await;
-    store.release(&ahead).await.unwrap();
+    store.release(&ahead, ReleaseReason::Asked).await.unwrap();
     assert_eq!(lead(store).await.term, FAR_AHEAD + 2);
 }
 
@@ -74,7 +74,7 @@ async fn a_repeated_claim_announces_nothing_new(store: &dyn Store) {
     let mut announcements = store.subscribe(Channel::Leadership).await.unwrap();
     let first = lead(store).await;
     let again = claim(store, &request(first.lease())).await;
-    store.release(&again).await.unwrap();
+    store.release(&again, ReleaseReason::Asked).await.unwrap();
     let mut heard = Vec::new();
     for _ in 0..2 {
         heard.push(serde_json::from_slice(&next(&mut announcements).await).unwrap());
@@ -92,7 +92,7 @@ async fn the_first_claim_says_that_it_is(store: &dyn Store) {
 
 async fn a_claim_after_a_release_says_so(store: &dyn Store) {
     let first = lead(store).await;
-    store.release(&first).await.unwrap();
+    store.release(&first, ReleaseReason::Asked).await.unwrap();
     assert_eq!(lead(store).await.cause, Cause::Released);
 }
 
@@ -104,7 +104,7 @@ async fn a_claim_after_an_expiry_says_so(store: &dyn Store) {
 async fn the_base_is_the_first_term_on_the_server(store: &dyn Store) {
     let first = lead(store).await;
     assert_eq!(first.base, first.term);
-    store.release(&first).await.unwrap();
+    store.release(&first, ReleaseReason::Asked).await.unwrap();
     let second = lead(store).await;
     assert!(second.term > first.term);
     assert_eq!(second.base, first.term);

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use pollux::config::{RedisConfig, RedisPlace};
-use pollux::store::{Channel, ClaimRequest, FailureKind, RedisStore, Renewal, Store as _};
+use pollux::store::{
+    Channel, ClaimRequest, FailureKind, RedisStore, ReleaseReason, Renewal, Store as _,
+};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -41,7 +43,7 @@ async fn any_server_leads_to_the_owner_of_the_slot() {
         assert_eq!(next(&mut updates).await, *sent.items[0].publication.json());
         assert_eq!(read(&store, &["a", "b"]).await.snapshots.len(), 2);
         assert_eq!(store.survey().await.unwrap().observation.record.unwrap().term, claim.term);
-        assert!(store.release(&claim).await.unwrap());
+        assert!(store.release(&claim, ReleaseReason::Asked).await.unwrap());
     }
     let held: u64 = ask(&cluster.servers[owner], &["DBSIZE"]).await;
     assert!(held > 0);

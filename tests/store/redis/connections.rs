@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use pollux::config::RedisConfig;
-use pollux::store::{Channel, FailureKind, RedisStore, Store as _};
+use pollux::store::{Channel, FailureKind, RedisStore, ReleaseReason, Store as _};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -63,7 +63,7 @@ async fn an_acquisition_does_not_depend_on_frozen_connections() {
     let proxy = Proxy::to(server.port).await;
     let store = impatient_store(&proxy.url());
     let claim = lead(&store).await;
-    store.release(&claim).await.unwrap();
+    store.release(&claim, ReleaseReason::Asked).await.unwrap();
     proxy.freeze_open_connections();
     assert!(store.acquire().await.is_some());
 }

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use pollux::config::{RedisConfig, Secret};
-use pollux::store::{Channel, FailureKind, RedisStore, Renewal, Store as _, StoreError};
+use pollux::store::{
+    Channel, FailureKind, RedisStore, ReleaseReason, Renewal, Store as _, StoreError,
+};
 use redis::AsyncCommands as _;
 use uuid::Uuid;
 
@@ -142,7 +144,7 @@ async fn a_server_that_became_a_replica() {
     assert_kind(store.renew(&held, Uuid::new_v4()).await, FailureKind::ReadOnly);
     assert_kind(store.claim(&request(held.lease())).await, FailureKind::ReadOnly);
     assert_kind(store.publish(&held, &batch(&held, 1, &["a"])).await, FailureKind::ReadOnly);
-    assert_kind(store.release(&held).await, FailureKind::ReadOnly);
+    assert_kind(store.release(&held, ReleaseReason::Asked).await, FailureKind::ReadOnly);
     assert_eq!(contents(&server).await, before);
     let _: String = ask(&server, &["REPLICAOF", "NO", "ONE"]).await;
     publish(&store, &held, &batch(&held, 1, &["a"])).await;
@@ -247,7 +249,7 @@ async fn a_full_server_lets_an_acquired_lease_be_claimed() {
     let lease = acquire(&store).await;
     set(&server, "maxmemory", "1").await;
     let held = claim(&store, &request(&lease)).await;
-    assert!(store.release(&held).await.unwrap());
+    assert!(store.release(&held, ReleaseReason::Asked).await.unwrap());
 }
 
 #[tokio::test]

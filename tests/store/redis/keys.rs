@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pollux::model::{ClusterName, EndpointName, Gone, Version};
-use pollux::store::{Batch, Channel, Presence, RedisStore, Store as _};
+use pollux::store::{Batch, Channel, Presence, RedisStore, ReleaseReason, Store as _};
 use redis::streams::StreamRangeReply;
 use serde_json::Value;
 
@@ -201,7 +201,7 @@ async fn the_timeline_is_trimmed() {
     let store = store_on(&server);
     for _ in 0..200 {
         let held = lead(&store).await;
-        store.release(&held).await.unwrap();
+        store.release(&held, ReleaseReason::Asked).await.unwrap();
     }
     let kept: u64 = ask(&server, &["XLEN", &key("timeline")]).await;
     assert!((100..=200).contains(&kept), "{kept}");

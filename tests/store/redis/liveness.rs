@@ -1,7 +1,9 @@
 //! The record's `alive` field: others judge by it whether the leader is still there.
 
 use pollux::model::Record;
-use pollux::store::{Channel, Claim, ClaimRequest, Pulse, RedisStore, Renewal, Store as _};
+use pollux::store::{
+    Channel, Claim, ClaimRequest, Pulse, RedisStore, ReleaseReason, Renewal, Store as _,
+};
 use uuid::Uuid;
 
 use super::{ask, key};
@@ -71,7 +73,7 @@ async fn a_release_takes_the_liveness_channel_out_of_the_record() {
     let (held, alive) = (lead(&store).await, Uuid::new_v4());
     let _open = store.subscribe(Channel::Alive(alive)).await.unwrap();
     renew(&store, &held, alive).await;
-    store.release(&held).await.unwrap();
+    store.release(&held, ReleaseReason::Asked).await.unwrap();
     assert_eq!(alive_in_record(&server).await, "");
 }
 

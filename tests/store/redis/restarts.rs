@@ -2,7 +2,8 @@
 
 use pollux::model::Version;
 use pollux::store::{
-    Cause, Claim, ClaimRequest, LeaseValue, Published, RedisStore, Renewal, Store as _,
+    Cause, Claim, ClaimRequest, LeaseValue, Published, RedisStore, ReleaseReason, Renewal,
+    Store as _,
 };
 use uuid::Uuid;
 
@@ -148,7 +149,7 @@ async fn a_lease_is_not_put_back_once_another_has_led_there() {
     restart_empty(&mut server).await;
     notice_restart(&store, &old).await;
     let other = lead(&store).await;
-    store.release(&other).await.unwrap();
+    store.release(&other, ReleaseReason::Asked).await.unwrap();
     let before = contents(&server).await;
     assert!(store.claim(&reinstating(old.lease())).await.unwrap().is_none());
     assert_eq!(contents(&server).await, before);

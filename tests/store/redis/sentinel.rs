@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use pollux::config::{RedisConfig, RedisPlace, Secret};
-use pollux::store::{Channel, Claim, ClaimRequest, FailureKind, RedisStore, Renewal, Store as _};
+use pollux::store::{
+    Channel, Claim, ClaimRequest, FailureKind, RedisStore, ReleaseReason, Renewal, Store as _,
+};
 use rustix::process::Signal;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -166,7 +168,7 @@ async fn the_password_is_given_to_servers_and_to_sentinels_that_ask() {
         let password = Some(Secret::new("secret".to_owned()));
         let store = store_with(RedisConfig { password, ..watched_by(&[sentinel.port]) });
         let claim = lead(&store).await;
-        store.release(&claim).await.unwrap();
+        store.release(&claim, ReleaseReason::Asked).await.unwrap();
     }
 }
 
