@@ -59,7 +59,14 @@ def lease(remaining, leads="1x80"):
 
 def stale(share, samples):
     """So large a share of the endpoints' time is stale, for so many samples."""
-    return {series("pollux_endpoint_stale", pod="a", endpoint="prices"): f"{share}x{samples}"}
+    return endpoint(f"{share}x{samples}")
+
+
+def endpoint(stale, age="5x10000", **labels):
+    """An endpoint that is stale at times; one that has never answered has no age."""
+    labels = {"pod": "a"} | (labels or {"endpoint": "prices"})
+    all_of = {series("pollux_endpoint_stale", **labels): stale}
+    return all_of | ({series("pollux_endpoint_age_seconds", **labels): age} if age else {})
 
 
 def burn(*windows, value):
@@ -262,6 +269,13 @@ CASES = [
     ),
     Case(
         "PolluxEndpointStale",
+        "an endpoint is new and never answers",
+        each("pollux_has_leader", {"a": "1x40"}) | endpoint("1x40", age=None),
+        [fired(WARNING | {"endpoint": "prices"}, value="1", endpoint="prices")],
+        at="8m",
+    ),
+    Case(
+        "PolluxEndpointStale",
         "nobody leads, which PolluxNoLeader says",
         each("pollux_has_leader", {"a": "0x120"}) | stale(1, 120),
     ),
@@ -269,49 +283,94 @@ CASES = [
     Case(
         "PolluxFreshnessBudgetBurn",
         "2 % stale: twenty times the budget",
-        stale(0.02, 200),
-        burn("1h", "6h", "1d", "3d", value="2%"),
-        at="3h",
+        stale(0.02, 2000),
+        # Prometheus 2 reads a window with both its ends: one sample more than its length.
+        burn("1h", value="2.017%")
+        + burn("6h", value="2.003%")
+        + burn("1d", value="2.001%")
+        + burn("3d", value="0.6947%"),
+        at="25h",
         every="1m",
     ),
     Case(
         "PolluxFreshnessBudgetBurn",
         "0.8 % stale",
         stale(0.008, 2000),
-        burn("6h", "1d", "3d", value="0.8%"),
-        at="30h",
+        burn("6h", value="0.8011%") + burn("1d", value="0.8003%") + burn("3d", value="0.2779%"),
+        at="25h",
         every="1m",
     ),
     Case(
         "PolluxFreshnessBudgetBurn",
         "0.4 % stale",
         stale(0.004, 2000),
-        burn("1d", "3d", value="0.4%"),
-        at="30h",
+        burn("1d", value="0.4001%") + burn("3d", value="0.1389%"),
+        at="25h",
         every="1m",
     ),
     Case(
         "PolluxFreshnessBudgetBurn",
         "0.2 % stale",
         stale(0.002, 5000),
-        burn("3d", value="0.2%"),
-        at="80h",
+        burn("3d", value="0.1389%"),
+        at="50h",
         every="1m",
     ),
     Case(
         "PolluxFreshnessBudgetBurn",
         "everything is stale, within minutes of it",
-        {series("pollux_endpoint_stale", pod="a", endpoint="prices"): "0x360 1x8"},
-        burn("1h", value="9.836%") + burn("6h", value="1.662%") + burn("1d", "3d", value="1.635%"),
-        at="366m",
+        endpoint("0x360 1x12"),
+        burn("1h", value="15.83%")
+        + burn("6h", value="2.639%")
+        + burn("1d", value="0.6597%")
+        + burn("3d", value="0.2199%"),
+        at="370m",
         every="1m",
     ),
     Case("PolluxFreshnessBudgetBurn", "within the budget", stale(0.0009, 300), at="5h", every="1m"),
     Case(
         "PolluxFreshnessBudgetBurn",
         "a failover that made everything stale for a quarter of a minute",
-        {series("pollux_endpoint_stale", pod="a", endpoint="prices"): "0x1200 1 0x400"},
+        endpoint("0x1200 1 0x400"),
         at="6h",
+    ),
+    Case(
+        "PolluxFreshnessBudgetBurn",
+        "a failover three minutes after the install",
+        endpoint("0x11 1x1 0x200"),
+    ),
+    Case(
+        "PolluxFreshnessBudgetBurn",
+        "the first that is ever known is a moment of staleness",
+        endpoint("_x40 1 0x200"),
+        at="50m",
+    ),
+    Case(
+        "PolluxFreshnessBudgetBurn",
+        "all is stale from three minutes after the install on",
+        endpoint("0x11 1x40"),
+        burn("1h", value="9.167%") + burn("6h", value="1.528%"),
+        at="8m",
+    ),
+    Case(
+        "PolluxFreshnessBudgetBurn",
+        "more than 500 endpoints, told by host",
+        endpoint("0x11 1x40", host="backend.example"),
+        burn("1h", value="9.167%") + burn("6h", value="1.528%"),
+        at="8m",
+    ),
+    Case(
+        "PolluxFreshnessBudgetBurn",
+        "an endpoint is new and never answers",
+        endpoint("0x1000") | endpoint("_x40 1x900", age=None, endpoint="new"),
+        at="4h",
+    ),
+    Case(
+        "PolluxFreshnessBudgetBurn",
+        "an endpoint that is no longer configured does not count as fresh",
+        endpoint("0x11 1x40") | endpoint("0x51", age=" ".join(["NaN"] * 52), endpoint="old"),
+        burn("1h", value="9.167%") + burn("6h", value="1.528%"),
+        at="8m",
     ),
     # ----------------------------------------------------------------------------- PolluxOverPolling
     Case(
@@ -397,7 +456,7 @@ CASES = [
         "PolluxReloadFailed",
         "two replicas refuse what is in place",
         each("pollux_config_refused", {"a": "0x4 1x40", "b": "0x5 1x40", "c": "0x40"}),
-        [fired(WARNING, value="2")],
+        [fired(WARNING | {"pod": pod}, pod=pod) for pod in "ab"],
         at="8m",
     ),
     Case(

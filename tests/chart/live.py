@@ -131,7 +131,9 @@ class Live:
             for pod, (_, admin) in self.ports.items()
         ]
         redis = [{"targets": [f"127.0.0.1:{exporter}"], "labels": {"namespace": "shop"}}]
-        (self.directory / "rules.yaml").write_text(yaml.safe_dump(self.rules))
+        # At the pace of all else here, not at their own.
+        hurried = [group | {"interval": "1s"} for group in self.rules["groups"]]
+        (self.directory / "rules.yaml").write_text(yaml.safe_dump({"groups": hurried}))
         configuration = {
             "global": {"scrape_interval": "500ms", "evaluation_interval": "1s"},
             "rule_files": ["rules.yaml"],

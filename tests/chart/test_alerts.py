@@ -10,6 +10,8 @@ from alert_cases import CASES
 from chart import CHART, Refused, find, refusal, render, values
 
 RULES = {"monitoring": {"rules": {"enabled": True}}}
+#: How often rules are evaluated: promtool goes by no group's own interval, which is this.
+EVERY = "30s"
 #: What the templates in annotations show, by the name that a case gives it.
 SHOWN = {
     "value": ["{{ $value }}", "{{ $value | humanize }}"],
@@ -17,6 +19,7 @@ SHOWN = {
     "duration": ["{{ $value | humanizeDuration }}"],
     "endpoint": ["{{ $labels.endpoint }}"],
     "host": ["{{ $labels.host }}"],
+    "pod": ["{{ $labels.pod }}"],
     "instance": ["{{ $labels.instance }}"],
 }
 
@@ -55,6 +58,17 @@ def test_prometheus_takes_the_rules(tmp_path):
     assert status == 0 and "18 rules found" in said, said
 
 
+def test_the_burn_rates_divide_by_the_samples_of_their_windows():
+    (group,) = [group for group in groups() if any("record" in rule for rule in group["rules"])]
+    assert group["interval"] == EVERY
+    burn = [rule["expr"] for rule in group["rules"] if rule.get("alert") == "PolluxFreshnessBudgetBurn"]
+    for expression in burn:
+        windows = re.findall(r"\[(\w+)\]\) / (\d+) >", expression)
+        assert len(windows) == 2
+        for window, samples in windows:
+            assert seconds(window) == int(samples) * seconds(EVERY), expression
+
+
 def texts(rule, said):
     """A rule's annotations with its templates filled."""
     filled = {}
@@ -86,8 +100,8 @@ def expected(case):
 
 
 def seconds(duration):
-    number, unit = re.fullmatch(r"(\d+)([smh])", duration).groups()
-    return int(number) * {"s": 1, "m": 60, "h": 3600}[unit]
+    number, unit = re.fullmatch(r"(\d+)([smhd])", duration).groups()
+    return int(number) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[unit]
 
 
 def unit_test(case):
@@ -103,7 +117,7 @@ def unit_test(case):
     ]
     series = [{"series": name, "values": samples} for name, samples in case.series.items()]
     test = {"interval": case.every, "input_series": series, "alert_rule_test": asked}
-    return {"rule_files": ["rules.yaml"], "evaluation_interval": case.every, "tests": [test]}
+    return {"rule_files": ["rules.yaml"], "evaluation_interval": EVERY, "tests": [test]}
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

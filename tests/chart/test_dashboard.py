@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 
 import pytest
+import yaml
 from chart import ROOT
 from dashboard import ANNOTATIONS, DASHBOARD, PANELS, QUERIES, ROWS, VARIABLES, selectors, substituted
 
@@ -103,6 +104,52 @@ def test_every_metric_is_one_that_pollux_describes():
             name = metric.removesuffix("_bucket").removesuffix("_count")
             known = metric.startswith(("redis_", "process_")) or f'"{name}"' in described
             assert known or f'"{metric}"' in described, metric
+
+
+def endpoint(name, stale, age):
+    """Five minutes of an endpoint at one gateway, as promtool reads series."""
+    labels = f'{{namespace="shop", release="prod", pod="a", endpoint="{name}"}}'
+    samples = {"pollux_endpoint_stale": stale, "pollux_endpoint_age_seconds": age}
+    samples |= {"pollux_endpoint_interval_seconds": "2", "pollux_breaker_open": "0"}
+    samples["pollux_polls_total"] = "7"
+    return [
+        {"series": metric + labels, "values": " ".join([value] * 11)}
+        for metric, value in samples.items()
+        if value is not None
+    ]
+
+
+def test_only_endpoints_that_have_answered_count_and_only_configured_ones_are_listed(tmp_path):
+    chosen = {"cluster": "", "namespace": "shop", "release": "prod", "endpoint": ".*"}
+    chosen |= {"__range": "5m", "__rate_interval": "2m"}
+    series = [
+        *endpoint("fresh", "0", "1"),
+        *endpoint("stale", "1", "9"),
+        *endpoint("never-answered", "1", None),
+        *endpoint("no-longer-configured", "0", "NaN"),
+    ]
+    listed = ["fresh", "never-answered", "stale"]
+    asked = []
+    for panel, target in QUERIES:
+        of = panel["title"], target["refId"]
+        if of in (("Freshness against its objective", "A"), ("Fresh endpoints", "A")):
+            expected = [{"labels": "{}", "value": 0.5}]
+        elif of == ("Endpoints now", "D"):
+            expected = [{"labels": f'{{endpoint="{name}"}}', "value": name != "fresh"} for name in listed]
+        elif of in (("Endpoints now", "E"), ("Endpoints now", "F")):
+            expected = [{"labels": f'{{endpoint="{name}"}}', "value": 0} for name in listed]
+        elif of == ("Endpoints now", "A"):
+            expected = [{"labels": f'{{endpoint="{name}"}}', "value": age} for name, age in (("fresh", 1), ("stale", 9))]
+        else:
+            continue
+        expected = [one | {"value": float(one["value"])} for one in expected]
+        asked.append({"expr": substituted(target["expr"], chosen), "eval_time": "5m", "exp_samples": expected})
+    assert len(asked) == 6
+    test = {"interval": "30s", "input_series": series, "promql_expr_test": asked}
+    (tmp_path / "test.yaml").write_text(yaml.safe_dump({"tests": [test]}))
+    command = ["promtool", "test", "rules", tmp_path / "test.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_grafana_types_fit():

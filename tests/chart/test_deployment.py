@@ -1,7 +1,7 @@
 """What runs: the Deployments, their pods, and who may go when."""
 
 import pytest
-from chart import find, kinds, merged, pod_specs, render, values
+from chart import find, kinds, merged, pod_specs, refusal, render, values
 from matrix import MATRIX, PODS, SCALING
 
 POLLER, GATEWAY = "Deployment/prod-pollux", "Deployment/prod-pollux-gateway"
@@ -60,6 +60,34 @@ def test_each_pod_has_its_name_and_its_address(name):
         # Kubernetes only fills in variables that stand before.
         names = list(by_name)
         assert names.index("POD_IP") < names.index("POLLUX__ADDRESS")
+
+
+@pytest.mark.parametrize("name", MATRIX)
+def test_each_pod_keeps_the_ports_that_it_was_made_with(name):
+    # An upgrade changes the file below pods that it has not replaced yet; a variable counts instead.
+    for path, pod in pods_of(MATRIX[name]).items():
+        (container,) = pod["containers"]
+        listen = {variable["name"]: variable.get("value") for variable in container["env"]}
+        for port in container["ports"]:
+            server = {"http": "GATEWAY", "admin": "ADMIN"}[port["name"]]
+            host = "[::]" if name == "ipv6" else "0.0.0.0"
+            assert listen[f"POLLUX__{server}__LISTEN"] == f"{host}:{port['containerPort']}", path
+
+
+@pytest.mark.parametrize(
+    ("where", "variable"),
+    [
+        ("extraEnv", "POLLUX__ADMIN__LISTEN"),
+        ("extraEnv", "POLLUX__GATEWAY__LISTEN"),
+        ("gateway.extraEnv", "POLLUX__ADMIN__LISTEN"),
+        ("gateway.extraEnv", "POLLUX__GATEWAY__LISTEN"),
+    ],
+)
+def test_a_variable_for_a_port_is_refused(where, variable):
+    env = {"extraEnv": [{"name": variable, "value": "0.0.0.0:8000"}]}
+    server = variable.split("__")[1].lower()
+    said = refusal(values({"gateway": env} if where == "gateway.extraEnv" else env))
+    assert f"- {where} has {variable}, which the chart sets by config.{server}.listen: set that" in said
 
 
 @pytest.mark.parametrize(

@@ -78,8 +78,8 @@ def test_the_first_row_tells_the_truth(live):
     assert saved > 0 and polls > 0
     fresh, _ = by_title("Freshness against its objective")
     ((_, share),) = live.now(fresh)
-    # One of five endpoints is never fetched, and stale since 3 s after the start.
-    assert 0.7 < share < 0.95
+    # The endpoint that is never fetched does not count, and the others are hardly ever stale.
+    assert 0.95 < share <= 1
 
 
 def test_the_last_takeovers_are_on_the_dashboard(live):
@@ -132,10 +132,10 @@ def test_prometheus_evaluates_every_rule(live):
 def test_neither_a_crash_nor_a_handover_nor_a_restart_of_redis_fires_an_alert(live):
     fired = live.since_the_start('ALERTS{alertstate="firing"}')
     names = {labels["alertname"] for labels, _ in fired}
-    # The endpoint that always fails is stale, which is what this one is for.
+    # Rules are evaluated 30 times as often as their windows expect, so the first one exaggerates.
     expected = {"PolluxFreshnessBudgetBurn", "PolluxSlowConsumers"}
     assert names <= expected, names
-    # Nor is one left that would fire later, but for that endpoint.
+    # Nor is one left that would fire later, but for the endpoint that always fails, which is stale.
     left = {labels["alertname"] for labels, _ in live.now("ALERTS")}
     assert left <= expected | {"PolluxEndpointStale"}, left
 

@@ -2,10 +2,11 @@
 
 import json
 import pathlib
+import re
 import subprocess
 
 import pytest
-from chart import find, kinds, render, values
+from chart import find, kinds, merged, refusal, render, values
 from matrix import MATRIX, NETWORK
 
 NGINX = "nginx.ingress.kubernetes.io/"
@@ -184,3 +185,40 @@ def test_who_may_ask_can_be_said():
 
 def test_without_policies_none_is_rendered():
     assert not any(path.startswith("NetworkPolicy/") for path in kinds(render()))
+
+
+@pytest.mark.parametrize(
+    ("redis", "ports", "missing"),
+    [
+        ({"url": "redis://redis.example"}, [6380], ["6379"]),
+        ({"url": "rediss://redis.example:6380"}, [6379], ["6380"]),
+        ({"url": "rediss://a:${file:/run/secrets/pollux/b}@redis.example:6380/0"}, [6379], ["6380"]),
+        ({"url": "redis://[2001:db8::1]:6380/1"}, [6379], ["6380"]),
+        ({"url": "redis://[2001:db8::1]"}, [6379], []),
+        ({"url": "redis://redis.example/1"}, [6379], []),
+        ({"url": "${file:/run/secrets/pollux/url}"}, [6379], []),
+        ({"url": "redis://redis.example:${env:PORT}"}, [6379], []),
+        ({"sentinel": {"master": "m", "nodes": ["one.example", "two.example:26380"]}}, [6379], ["26379", "26380"]),
+        ({"sentinel": {"master": "m", "nodes": "one.example, two.example:26380"}}, [6379, 26380], ["26379"]),
+        ({"sentinel": {"master": "m", "nodes": ["[2001:db8::1]", "one.example:26379"]}}, [6379, 26379], []),
+        ({"cluster": ["one.example", "two.example:7000"]}, [6379], ["7000"]),
+        ({"cluster": "one.example, two.example:7000"}, [7000], ["6379"]),
+    ],
+)
+def test_a_policy_that_would_keep_redis_out_of_reach_is_refused(redis, ports, missing):
+    of = values(config={"redis": None}, networkPolicy=merged(NETWORK, {"redis": {"ports": ports}}))
+    of["config"]["redis"] = redis
+    if not missing:
+        render(of)
+        return
+    said = refusal(of)
+    found = re.findall(r"networkPolicy\.redis\.ports lacks (\d+), a port that config\.redis has", said)
+    assert found == missing, said
+
+
+def test_a_variable_in_place_of_the_address_of_redis_is_left_to_its_writer():
+    variable = [{"name": "POLLUX__REDIS__URL", "value": "redis://elsewhere.example:6379"}]
+    redis = {"url": "redis://redis.example:6380"}
+    of = values(config={"redis": redis}, networkPolicy=merged(NETWORK, {"redis": {"ports": [6379]}}))
+    assert "lacks 6380" in refusal(of)
+    render(merged(of, {"extraEnv": variable}))

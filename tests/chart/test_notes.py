@@ -63,6 +63,10 @@ def test_they_differ_with_the_values(noting):
         (MATRIX["full configuration"], "for want of the Secret pollux-secrets, make it"),
         (MATRIX["full configuration"], "/pollux status --url 127.0.0.1:9000"),
         (MATRIX["pods of all kinds"], "chaos.shareProcessNamespace is on"),
+        (MATRIX["watched"], "monitoring.rules.runbookUrl is a path in the chart's sources"),
     ]:
         assert part in noting(of)
     assert "helm test" not in noting(MATRIX["one without redis"])
+    known = {"enabled": True, "runbookUrl": "https://wiki.example/RUNBOOK.md"}
+    for of in (values(), values(monitoring={"rules": known})):
+        assert "runbookUrl" not in noting(of)

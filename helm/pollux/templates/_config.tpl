@@ -1,10 +1,9 @@
 {{/* pollux.yaml as the replicas read it: `config`, and what the chart knows better. */}}
 {{- define "pollux.config" -}}
 {{- $config := deepCopy (.Values.config | default dict) -}}
-{{- $any := ternary "[::]" "0.0.0.0" .Values.ipv6 -}}
 {{- $admin := $config.admin | default dict -}}
 {{- if not $admin.listen -}}
-{{- $_ := set $admin "listen" (printf "%s:9090" $any) -}}
+{{- $_ := set $admin "listen" (include "pollux.listen" (dict "root" . "server" "admin" "port" "9090")) -}}
 {{- end -}}
 {{- if not $admin.token -}}
 {{- $_ := set $admin "token" "${file:/run/secrets/pollux/admin-token}" -}}

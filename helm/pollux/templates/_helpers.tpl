@@ -67,6 +67,12 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- regexFind "[0-9]+$" (toString .listen) | default .default -}}
 {{- end -}}
 
+{{/* Where a server listens: dict "root" $ "server" "admin" "port" "9090". */}}
+{{- define "pollux.listen" -}}
+{{- $any := ternary "[::]" "0.0.0.0" .root.Values.ipv6 -}}
+{{- (get (.root.Values.config | default dict) .server | default dict).listen | default (printf "%s:%s" $any .port) -}}
+{{- end -}}
+
 {{- define "pollux.httpPort" -}}
 {{- include "pollux.port" (dict "listen" (((.Values.config).gateway).listen | default "") "default" "8080") -}}
 {{- end -}}

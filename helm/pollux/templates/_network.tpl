@@ -53,3 +53,41 @@
   ports:
     - port: admin
 {{- end -}}
+
+{{/* The ports that config.redis shows, as a list of texts: those of the URL, of Sentinels, or of the
+cluster. Not those that a variable or file holds, which are not known here. */}}
+{{- define "pollux.redisPorts" -}}
+{{- $redis := .Values.config.redis | default dict -}}
+{{- $addresses := list -}}
+{{- $default := "6379" -}}
+{{- if $redis.url -}}
+{{- /* Without scheme, credentials and database; these may hold a reference with slashes. */ -}}
+{{- $addresses = list (regexReplaceAll "^(rediss?://)?(.*@)?([^/?#]*).*$" $redis.url "${3}") -}}
+{{- else if $redis.sentinel -}}
+{{- $default = "26379" -}}
+{{- $addresses = $redis.sentinel.nodes | default list -}}
+{{- else -}}
+{{- $addresses = $redis.cluster | default list -}}
+{{- end -}}
+{{- if kindIs "string" $addresses -}}
+{{- $addresses = splitList "," $addresses -}}
+{{- end -}}
+{{- $ports := list -}}
+{{- range $addresses -}}
+{{- $address := trim (toString .) -}}
+{{- if not (contains "$" $address) -}}
+{{- $ports = append $ports (regexFind ":[0-9]+$" $address | trimPrefix ":" | default $default) -}}
+{{- end -}}
+{{- end -}}
+{{- range .Values.extraEnv -}}
+{{- if regexMatch "^POLLUX__REDIS__(URL|SENTINEL|CLUSTER)" .name -}}{{- $ports = list -}}{{- end -}}
+{{- end -}}
+{{- toYaml (uniq $ports) -}}
+{{- end -}}
+
+{{/* A list of numbers as a list of texts. */}}
+{{- define "pollux.texts" -}}
+{{- $texts := list -}}
+{{- range . -}}{{- $texts = append $texts (toString .) -}}{{- end -}}
+{{- toYaml $texts -}}
+{{- end -}}

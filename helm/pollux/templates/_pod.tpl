@@ -77,6 +77,12 @@ spec:
         # Where the other replicas reach this one's admin server.
         - name: POLLUX__ADDRESS
           value: {{ printf "http://%s:%s" (ternary "[$(POD_IP)]" "$(POD_IP)" $values.ipv6) (include "pollux.adminPort" $root) }}
+        # Its ports for life, as below: a variable counts instead of the file, which an upgrade changes
+        # before this pod is replaced.
+        - name: POLLUX__GATEWAY__LISTEN
+          value: {{ include "pollux.listen" (dict "root" $root "server" "gateway" "port" "8080") | quote }}
+        - name: POLLUX__ADMIN__LISTEN
+          value: {{ include "pollux.listen" (dict "root" $root "server" "admin" "port" "9090") | quote }}
         {{- with concat $values.extraEnv ($own.extraEnv | default list) }}
         {{- toYaml . | nindent 8 }}
         {{- end }}

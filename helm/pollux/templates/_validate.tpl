@@ -60,6 +60,16 @@ config:
 {{- $problems = append $problems (printf "config.%s.listen is %s, where nobody outside the pod reaches it: leave it out, or write 0.0.0.0 or [::] and a port." . $listen) -}}
 {{- end -}}
 {{- end -}}
+{{- range $from, $env := dict "extraEnv" .Values.extraEnv "gateway.extraEnv" .Values.gateway.extraEnv -}}
+{{- range $server := list "gateway" "admin" -}}
+{{- $variable := printf "POLLUX__%s__LISTEN" (upper $server) -}}
+{{- range $env -}}
+{{- if eq .name $variable -}}
+{{- $problems = append $problems (printf "%s has %s, which the chart sets by config.%s.listen: set that, and leave the variable out." $from $variable $server) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if eq (include "pollux.httpPort" .) (include "pollux.adminPort" .) -}}
 {{- $problems = append $problems (printf "config.gateway.listen and config.admin.listen have the same port, %s." (include "pollux.adminPort" .)) -}}
 {{- end -}}
@@ -160,6 +170,11 @@ config:
 {{- if $policy.enabled -}}
 {{- if and .Values.config.redis (not (or $policy.redis.cidrs $policy.redis.peers)) -}}
 {{- $problems = append $problems "networkPolicy.enabled needs networkPolicy.redis.cidrs or .peers: where Redis is, or it would be out of reach." -}}
+{{- end -}}
+{{- range include "pollux.redisPorts" . | fromYamlArray -}}
+{{- if not (has . (include "pollux.texts" $policy.redis.ports | fromYamlArray)) -}}
+{{- $problems = append $problems (printf "networkPolicy.redis.ports lacks %s, a port that config.redis has: without it Redis or Sentinel would be out of reach. Add it beside the others." .) -}}
+{{- end -}}
 {{- end -}}
 {{- if not (or $policy.backends.cidrs $policy.backends.peers) -}}
 {{- $problems = append $problems "networkPolicy.enabled needs networkPolicy.backends.cidrs or .peers: where the polled hosts are, or they would be out of reach." -}}

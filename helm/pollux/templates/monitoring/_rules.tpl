@@ -93,12 +93,19 @@ groups:
             goes, data stop until another replica has started.
       {{- end }}
   - name: pollux-{{ .Release.Namespace }}-{{ .Release.Name }}-data
+    # The burn rates count on it: so many samples does a window have.
+    interval: 30s
     rules:
       # The share of endpoints that are stale, over all gateways: what the burn rates are made of,
-      # since three days of every endpoint's own series would be too much to read.
+      # since three days of every endpoint's own series would be too much to read. An endpoint that has
+      # never answered has no age, one that is no longer configured one that is not a number: neither
+      # counts.
       - record: {{ $stale }}
         expr: |
-          avg {{ $by }} (pollux_endpoint_stale{ {{- $of -}} })
+          avg {{ $by }} (
+            pollux_endpoint_stale{ {{- $of -}} }
+            and on (namespace, pod, endpoint, host) pollux_endpoint_age_seconds{ {{- $of -}} } >= 0
+          )
       - alert: PolluxEndpointStale
         # Where nobody leads everything is stale, and PolluxNoLeader says it once.
         expr: |
@@ -113,16 +120,18 @@ groups:
             younger than stale_after. Users of {{`{{ $labels.endpoint }}{{ $labels.host }}`}} see old
             data, marked as stale.
       {{- range list
-        (dict "severity" "critical" "long" "1h" "short" "5m" "factor" 14.4 "spent" "2 % of a month's in an hour")
-        (dict "severity" "critical" "long" "6h" "short" "30m" "factor" 6.0 "spent" "5 % of a month's in six hours")
-        (dict "severity" "warning" "long" "1d" "short" "2h" "factor" 3.0 "spent" "10 % of a month's in a day")
-        (dict "severity" "warning" "long" "3d" "short" "6h" "factor" 1.0 "spent" "all of a month's by its end") }}
+        (dict "severity" "critical" "long" "1h" "of" 120 "short" "5m" "ofShort" 10 "factor" 14.4 "spent" "2 % of a month's in an hour")
+        (dict "severity" "critical" "long" "6h" "of" 720 "short" "30m" "ofShort" 60 "factor" 6.0 "spent" "5 % of a month's in six hours")
+        (dict "severity" "warning" "long" "1d" "of" 2880 "short" "2h" "ofShort" 240 "factor" 3.0 "spent" "10 % of a month's in a day")
+        (dict "severity" "warning" "long" "3d" "of" 8640 "short" "6h" "ofShort" 720 "factor" 1.0 "spent" "all of a month's by its end") }}
       {{- $limit := mulf .factor $budget }}
       - alert: PolluxFreshnessBudgetBurn
+        # Over all samples that the window could have, not those there are: what is not known counts as
+        # fresh, or a moment would be a large share of a short history.
         expr: |
-          avg_over_time({{ $stale }}{ {{- $of -}} }[{{ .long }}]) > {{ $limit }}
+          sum_over_time({{ $stale }}{ {{- $of -}} }[{{ .long }}]) / {{ .of }} > {{ $limit }}
           and
-          avg_over_time({{ $stale }}{ {{- $of -}} }[{{ .short }}]) > {{ $limit }}
+          sum_over_time({{ $stale }}{ {{- $of -}} }[{{ .short }}]) / {{ .ofShort }} > {{ $limit }}
         for: 2m
         labels: {severity: {{ .severity }}, window: {{ .long }}}
         annotations:
@@ -204,12 +213,12 @@ groups:
             leadership is lost again and again.
       - alert: PolluxReloadFailed
         expr: |
-          sum {{ $by }} (pollux_config_refused{ {{- $of -}} }) > 0
+          max by (namespace, release, pod) (pollux_config_refused{ {{- $of -}} }) > 0
         for: 5m
         labels: {severity: warning}
         annotations:
-          summary: Replicas of {{ .Release.Namespace }}/{{ .Release.Name }} refuse their configuration.
+          summary: {{ printf "{{ $labels.pod }} of %s/%s refuses its configuration." .Release.Namespace .Release.Name | squote }}
           description: >-
-            {{`{{ $value }}`}} replicas found the configuration in place to be wrong, and run on with
+            {{`{{ $labels.pod }}`}} found the configuration in place to be wrong, and runs on with
             the one before. Users feel nothing; but a replica that is started anew does not start.
 {{- end -}}
