@@ -73,6 +73,9 @@ impl<'a> AdminClient<'a> {
     /// What the replica knows of the cluster, and the same as it was sent.
     pub(super) async fn cluster(&self) -> Result<(ClusterReport, String), Failure> {
         let response = self.send(self.http.get(self.at("/v1/cluster")?)).await?;
+        if response.status() == StatusCode::NOT_FOUND && is_gateway(&self.http, self.admin).await {
+            return Err(gateway_instead(self.admin));
+        }
         let response = response.error_for_status().map_err(|error| self.unanswered(&error))?;
         let text = response.text().await.map_err(|error| self.unanswered(&root_cause(&error)))?;
         Ok((self.read(&text)?, text))
@@ -128,6 +131,32 @@ impl<'a> AdminClient<'a> {
             self.admin
         ))
     }
+}
+
+/// Whether a gateway answers at an address.
+pub(super) async fn is_gateway(http: &Client, url: &Url) -> bool {
+    tells(http, url, "/v1/endpoints", "endpoints").await
+}
+
+/// Whether an admin server answers at an address.
+pub(super) async fn is_admin(http: &Client, url: &Url) -> bool {
+    tells(http, url, "/v1/cluster", "replicas").await
+}
+
+/// Whether there is a JSON object with this list at a path.
+async fn tells(http: &Client, url: &Url, path: &str, list: &str) -> bool {
+    let Ok(url) = url.join(path) else { return false };
+    let request = http.get(url).timeout(TIMEOUT);
+    let answer = async { request.send().await?.error_for_status()?.bytes().await };
+    let Ok(body) = answer.await else { return false };
+    serde_json::from_slice(&body).is_ok_and(|body: serde_json::Value| body[list].is_array())
+}
+
+/// What to say where a gateway answers in place of an admin server.
+pub(super) fn gateway_instead(url: &Url) -> Failure {
+    Failure::Other(format!(
+        "{url} looks like a gateway's address: --url or --config names a replica's admin address"
+    ))
 }
 
 /// The innermost error: the others only say that something failed.

@@ -68,7 +68,7 @@ pub enum Command {
         /// Print JSON, as GET /v1/cluster of the admin server answers
         #[arg(long)]
         json: bool,
-        /// Go on: redraw a terminal live, print a report at each change elsewhere, or JSON every
+        /// Go on: redraw a terminal live until q or Ctrl-C, print a report at each change elsewhere, or JSON every
         /// second with --json
         #[arg(long)]
         watch: bool,
@@ -82,7 +82,7 @@ pub enum Command {
         /// was fresh is polled again
         #[arg(long)]
         verify: bool,
-        /// How long all of that may take, such as 30s
+        /// How long all of that may take, such as 30s; needs --verify
         #[arg(long, value_name = "DURATION", default_value = "30s", requires = "verify", value_parser = timeout)]
         timeout: Duration,
     },

@@ -19,6 +19,9 @@ const HEADING: [&str; 9] =
 /// How many polls of an endpoint are shown.
 const POLLS: usize = 12;
 
+/// Since when a replica has been silent, in ms: each tells of itself every ten seconds.
+const SILENT: u64 = 15_000;
+
 /// How many changes of leadership are shown.
 const CHANGES: usize = 5;
 
@@ -91,11 +94,19 @@ pub(super) fn rough(ms: u64) -> String {
     format_duration(Duration::from_millis(ms / unit * unit))
 }
 
+/// Whether a replica has not told of itself in time: it is dead, or cut off from the store. Not so
+/// while the store does not answer, for then nobody is heard.
+pub(super) fn is_silent(replica: &Presence, now: Option<u64>) -> bool {
+    let since = now.filter(|_| replica.seen_at > 0);
+    since.is_some_and(|now| now.saturating_sub(replica.seen_at) > SILENT)
+}
+
 fn replicas(report: &ClusterReport) -> String {
     let leader = report.leader.as_ref().map(|leader| leader.replica.as_str());
     let row = |replica: &Presence| {
         let standing = match replica.polls() {
             _ if leader == Some(&*replica.replica) => "leader",
+            _ if is_silent(replica, report.now) => "silent",
             true => "standby",
             false => "",
         };
@@ -204,7 +215,7 @@ mod tests {
         };
         let report = ClusterReport {
             cluster: "test".to_owned(),
-            now: None,
+            now: Some(20_000),
             replica: "castor".to_owned(),
             store: StoreReport { kind: "redis".to_owned(), ok: true, error: None },
             leader: Some(leader),
@@ -212,6 +223,7 @@ mod tests {
             replicas: vec![
                 presence("alhena", "poller", Some(Hosts { reachable: 3, checked: 3 })),
                 presence("castor", "all", Some(Hosts { reachable: 1, checked: 3 })),
+                Presence { seen_at: 2_000, ..presence("pollux", "all", None) },
                 presence("tejat", "gateway", None),
             ],
             timeline: Vec::new(),
@@ -224,8 +236,24 @@ mod tests {
 REPLICA           ROLE     HOSTS  VERSION  ADDRESS
 alhena   standby  poller   3/3    1.2.3    http://10.1.2.3:9090
 castor   leader   all      1/3    1.2.3    http://10.1.2.3:9090
+pollux   silent   all      –      1.2.3    http://10.1.2.3:9090
 tejat             gateway  –      1.2.3    http://10.1.2.3:9090
 ";
         assert_eq!(replicas(&report), expected);
+    }
+
+    #[test]
+    fn whoever_has_not_been_heard_of_in_time_is_silent() {
+        let seen = |seen_at| Presence { seen_at, ..Presence::default() };
+        for (seen_at, now, expected) in [
+            (1_000, Some(1_000 + SILENT), false),
+            (1_000, Some(1_001 + SILENT), true),
+            (1_000, None, false),
+            // By the clock of a store that has gone back, and of a version that does not tell.
+            (1_000, Some(500), false),
+            (0, Some(100_000), false),
+        ] {
+            assert_eq!(is_silent(&seen(seen_at), now), expected, "{seen_at} at {now:?}");
+        }
     }
 }

@@ -1,11 +1,15 @@
 //! What commands know of the terminal they write to.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
 
 use rustix::termios::{self, LocalModes, OptionalActions, Termios};
+use tokio_util::sync::CancellationToken;
 
 /// How wide a line is where there is no terminal, and where one does not tell.
 const COLUMNS: usize = 160;
+
+/// How wide a column of names is at most.
+pub(super) const WIDEST_NAME: usize = 32;
 
 /// Colours, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,6 +153,20 @@ impl Drop for Screen {
             termios::tcsetattr(io::stdin(), OptionalActions::Flush, before).ok();
         }
     }
+}
+
+/// Cancels a token once `q` is typed, while there is a [`Screen`] that has keys come one by one.
+pub(super) fn cancel_on_q(quit: CancellationToken) {
+    if !io::stdin().is_terminal() {
+        return;
+    }
+    // A thread of its own, for nobody can end its wait for a key but the end of the process.
+    std::thread::spawn(move || {
+        let mut keys = io::stdin().lock().bytes().map_while(Result::ok);
+        if keys.any(|key| key == b'q') {
+            quit.cancel();
+        }
+    });
 }
 
 fn write(bytes: &[u8]) -> io::Result<()> {

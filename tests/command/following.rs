@@ -178,6 +178,59 @@ async fn tail_names_the_endpoints_there_are_and_says_where_nobody_answers() {
     let outcome = pollux(&["tail", "--url", &nobody]).await;
     assert_eq!(outcome.status, Some(1));
     assert!(outcome.stderr.contains("no gateway answers at"), "{}", outcome.stderr);
+    let admin = format!("http://{}/", replica.admin);
+    let outcome = pollux(&["tail", "--url", &admin]).await;
+    assert_eq!(outcome.status, Some(1));
+    let expected =
+        format!("error: {admin} looks like an admin server's address: --url names a gateway's\n");
+    assert_eq!(outcome.stderr, expected);
+}
+
+/// A configuration of these endpoints.
+fn of_endpoints(url: &str, more: &str, names: [&str; 2]) -> String {
+    let [one, other] =
+        names.map(|name| format!("  - {{ name: {name}, url: \"{url}\", every: 200ms }}\n"));
+    format!("cluster: test\n{more}endpoints:\n{one}{other}")
+}
+
+#[tokio::test]
+async fn tail_of_all_goes_on_with_the_endpoints_there_are_after_the_gateway_was_away() {
+    let (redis, backend) = (RedisServer::start().await, json_backend("[1]").await);
+    let redis = format!("redis: {{ url: \"{}\" }}\n", redis.url());
+    let listen = format!("127.0.0.1:{}", free_port());
+    let start = async |names| {
+        let configuration = of_endpoints(&backend.url("/"), &redis, names);
+        Replica::start_with("castor", &configuration, |command| {
+            command.env("POLLUX__GATEWAY__LISTEN", &listen);
+        })
+        .await
+    };
+    let mut first = start(["a", "b"]).await;
+    let mut tail = Running::start(&["tail", "--json", "--url", &listen]);
+    tail.line_with(r#""endpoint":"a""#).await;
+    first.signal(Signal::TERM);
+    first.process.ended(DEADLINE).await;
+    let _second = start(["a", "c"]).await;
+    tail.line_with(r#""endpoint":"c""#).await;
+    tail.signal(Signal::INT);
+    let (status, said) = tail.ended().await;
+    assert_eq!(status.code(), Some(0), "{said}");
+}
+
+#[tokio::test]
+async fn tail_of_all_takes_an_endpoint_in_that_is_added_and_repeats_nothing() {
+    let backend = json_backend("[1]").await;
+    let replica = Replica::start("castor", &configuration(&backend.url("/"), "")).await;
+    served(&replica).await;
+    let mut tail = Running::start(&["tail", "--json", "--url", &replica.gateway]);
+    assert!(tail.line().await.starts_with(r#"{"endpoint":"a""#));
+    replica.reconfigure(&of_endpoints(&backend.url("/"), "", ["a", "b"]));
+    replica.reloaded("applied", 1).await;
+    let next = tail.line().await;
+    assert!(next.starts_with(r#"{"endpoint":"b""#), "{next}");
+    tail.signal(Signal::INT);
+    let (status, said) = tail.ended().await;
+    assert_eq!((status.code(), &*said), (Some(0), ""));
 }
 
 #[tokio::test]

@@ -103,6 +103,22 @@ async fn where_nothing_answers_the_way_on_is_said() {
 }
 
 #[tokio::test]
+async fn a_gateway_is_told_from_an_admin_server() {
+    let backend = json_backend("[1]").await;
+    let replica = Replica::start("castor", &configuration(&backend.url("/"), "")).await;
+    let url = format!("http://{}/", replica.gateway);
+    let expected = format!(
+        "error: {url} looks like a gateway's address: --url or --config names a replica's admin \
+         address\n"
+    );
+    for arguments in [&["status", "--url", &url][..], &["status", "--watch", "--url", &url]] {
+        let outcome = pollux(arguments).await;
+        assert_eq!((outcome.status, &*outcome.stdout), (Some(1), ""));
+        assert_eq!(outcome.stderr, expected);
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_pollux_is_told_from_a_replica() {
     let json = [("content-type", "application/json")];
     let answers = [

@@ -6,21 +6,15 @@ use serde_json::Value;
 
 use super::change::glance;
 use crate::command::events::Event;
-use crate::command::terminal::{Colours, Paint, clip, size, width};
+use crate::command::terminal::{Colours, Paint, WIDEST_NAME, clip, size, width};
 use crate::command::text::{bytes, now, time_of_day};
-use crate::model::{Publication, Version};
-
-/// How wide the column of names is at most.
-const WIDEST_NAME: usize = 32;
+use crate::model::Publication;
 
 /// Writes events as lines for people.
 pub(super) struct Lines {
     colours: Colours,
     /// How wide the column of names is.
     name: usize,
-    /// Whether every endpoint is followed, so that a version that is left out is seen.
-    all: bool,
-    last: Version,
     before: HashMap<String, Before>,
 }
 
@@ -41,15 +35,16 @@ struct Freshness {
 #[derive(Deserialize)]
 struct Gone {
     gone: String,
-    version: Version,
 }
 
 impl Lines {
-    /// For streams of these endpoints; whether they are all that there are.
-    pub(super) fn new(names: &BTreeSet<String>, all: bool) -> Self {
-        let name = names.iter().map(String::len).max().unwrap_or_default().min(WIDEST_NAME);
-        let (colours, last) = (Colours::of_stdout(), Version::NONE);
-        Self { colours, name, all, last, before: HashMap::new() }
+    pub(super) fn new() -> Self {
+        Self { colours: Colours::of_stdout(), name: 0, before: HashMap::new() }
+    }
+
+    /// From now on for streams of these endpoints.
+    pub(super) fn align(&mut self, names: &BTreeSet<String>) {
+        self.name = names.iter().map(String::len).max().unwrap_or_default().min(WIDEST_NAME);
     }
 
     /// The line for an event; `None` for kinds that nobody here knows.
@@ -69,8 +64,7 @@ impl Lines {
                 Some(self.standing(&endpoint, Paint::Green, "fresh", "checked again"))
             }
             "gone" => {
-                let Gone { gone, version } = serde_json::from_slice(&event.data).ok()?;
-                self.last = self.last.max(version);
+                let Gone { gone } = serde_json::from_slice(&event.data).ok()?;
                 self.before.remove(&gone);
                 Some(self.standing(&gone, Paint::Red, "gone", "no longer polled"))
             }
@@ -81,18 +75,13 @@ impl Lines {
     fn publication(&mut self, data: Bytes) -> Option<String> {
         let publication = Publication::decode(data).ok()?;
         let name = publication.endpoint.as_str();
-        let skipped = self.skipped(name, publication.version);
-        self.last = publication.version;
         let fetched_at = publication.fetched_at;
         let before = self.before.get(name).map(|before| before.fetched_at);
         let since =
             before.map(|at| format!("+{:.1} s", fetched_at.saturating_sub(at) as f64 / 1e3));
         let entry = self.before.entry(name.to_owned()).or_insert(Before { fetched_at, body: None });
         entry.fetched_at = fetched_at;
-        let mut glance = glance(&publication, &mut entry.body);
-        if skipped > 0 {
-            glance = format!("({skipped} skipped) {glance}");
-        }
+        let glance = glance(&publication, &mut entry.body);
         let facts = format!(
             "{:<20}  {:>9}  {:>8}",
             publication.version.to_string(),
@@ -100,16 +89,6 @@ impl Lines {
             since.unwrap_or_default()
         );
         Some(self.line(fetched_at, name, Paint::Dim, &facts, &glance))
-    }
-
-    /// How many publications were left out before this one, because newer ones replaced them.
-    fn skipped(&self, endpoint: &str, version: Version) -> u64 {
-        let counts = self.all && self.before.contains_key(endpoint);
-        if counts && version.term == self.last.term {
-            version.sequence.saturating_sub(self.last.sequence.saturating_add(1))
-        } else {
-            0
-        }
     }
 
     fn standing(&self, name: &str, paint: Paint, what: &str, why: &str) -> String {

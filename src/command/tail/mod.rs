@@ -2,9 +2,12 @@
 
 mod change;
 mod lines;
+mod told;
 
 use std::collections::BTreeSet;
+use std::future;
 use std::io::{self, Write as _};
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,17 +16,21 @@ use serde::Deserialize;
 use tokio::time::sleep;
 use url::Url;
 
-use super::admin::{http, root_cause};
+use super::admin::{http, is_admin, root_cause};
 use super::events::{Event, Events, Said};
 use super::{Failure, runtime};
 use crate::backoff::Backoff;
 use lines::Lines;
+use told::Told;
 
 /// How long a gateway may be silent: it sends a comment every 15 s.
 const SILENCE: Duration = Duration::from_secs(40);
 
 /// How long a connection, or the list of endpoints, may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often the list of endpoints is read again where all are followed.
+const LIST_EVERY: Duration = Duration::from_secs(10);
 
 /// The longest wait before another try to connect.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -59,13 +66,19 @@ enum End {
     /// Nobody reads what is printed.
     Unread,
     Failed(Failure),
+    /// These are the endpoints now.
+    Listed(BTreeSet<String>),
 }
 
 struct Tail {
     http: Client,
     gateway: Url,
-    stream: Url,
+    /// Whether all endpoints are followed, whichever they are.
+    all: bool,
+    /// The endpoints of the stream.
+    names: BTreeSet<String>,
     last: Option<String>,
+    told: Told,
     json: bool,
     lines: Lines,
 }
@@ -92,18 +105,47 @@ impl Tail {
     async fn new(gateway: &Url, wanted: Vec<String>, json: bool) -> Result<Self, Failure> {
         let client = http(gateway).connect_timeout(TIMEOUT).read_timeout(SILENCE).build();
         let http = client.map_err(|error| Failure::Other(root_cause(&error)))?;
-        let known = known(&http, gateway).await?;
+        let known = match known(&http, gateway).await {
+            Ok(known) => known,
+            Err(_) if is_admin(&http, gateway).await => {
+                return Err(Failure::Other(format!(
+                    "{gateway} looks like an admin server's address: --url names a gateway's"
+                )));
+            }
+            Err(why) => {
+                return Err(Failure::Other(format!(
+                    "no gateway answers at {gateway}: {why}; --url names another one"
+                )));
+            }
+        };
         let unknown: Vec<_> =
             wanted.iter().filter(|name| !known.contains(*name)).map(String::as_str).collect();
         if !unknown.is_empty() {
             return Err(unknown_endpoints(&unknown, &known));
         }
-        let wanted: BTreeSet<String> = wanted.into_iter().collect();
-        let names = if wanted.is_empty() { &known } else { &wanted };
-        let mut stream = at(gateway, "/v1/stream")?;
-        stream.query_pairs_mut().extend_pairs(names.iter().map(|name| ("endpoint", name)));
-        let lines = Lines::new(names, names.len() == known.len());
-        Ok(Self { http, gateway: gateway.clone(), stream, last: None, json, lines })
+        let all = wanted.is_empty();
+        let mut tail = Self {
+            http,
+            gateway: gateway.clone(),
+            all,
+            names: BTreeSet::new(),
+            last: None,
+            told: Told::default(),
+            json,
+            lines: Lines::new(),
+        };
+        tail.take(if all { known } else { wanted.into_iter().collect() });
+        Ok(tail)
+    }
+
+    /// Follows these endpoints from the next stream on.
+    fn take(&mut self, names: BTreeSet<String>) {
+        // A stream that goes on after what was printed has nothing older of an endpoint added to it.
+        if !names.is_subset(&self.names) {
+            self.last = None;
+        }
+        self.lines.align(&names);
+        self.names = names;
     }
 
     /// Follows one stream after the other.
@@ -125,17 +167,30 @@ impl Tail {
                 End::Broken(why) => why,
                 End::Unread => return Ok(()),
                 End::Failed(failure) => return Err(failure),
+                End::Listed(names) => {
+                    self.take(names);
+                    continue;
+                }
             };
             if !std::mem::replace(&mut told, true) {
                 eprintln!("{}: {why}; connecting again", self.gateway);
             }
             // What the gateway said as it left spreads its clients over some time.
             sleep(backoff.wait().max(hint.unwrap_or_default())).await;
+            // The gateway may have started anew, with other endpoints. If it is still away, the
+            // connection will tell why.
+            if self.all
+                && let Ok(names) = known(&self.http, &self.gateway).await
+            {
+                self.take(names);
+            }
         }
     }
 
     async fn connect(&self) -> Result<Response, End> {
-        let mut request = self.http.get(self.stream.clone());
+        let mut stream = at(&self.gateway, "/v1/stream").map_err(End::Broken)?;
+        stream.query_pairs_mut().extend_pairs(self.names.iter().map(|name| ("endpoint", name)));
+        let mut request = self.http.get(stream);
         if let Some(last) = &self.last {
             request = request.header("last-event-id", last);
         }
@@ -148,7 +203,10 @@ impl Tail {
             serde_json::from_str(&text).ok().map(|problem: Problem| problem.detail)
         });
         let why = format!("{status}: {}", detail.unwrap_or_default());
-        let wrong = status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS;
+        // An endpoint that is unknown has gone since the list was read, which will be read again.
+        let passes = status == StatusCode::TOO_MANY_REQUESTS
+            || (self.all && status == StatusCode::NOT_FOUND);
+        let wrong = status.is_client_error() && !passes;
         Err(if wrong { End::Failed(Failure::Other(why)) } else { End::Broken(why) })
     }
 
@@ -160,8 +218,13 @@ impl Tail {
         hint: &mut Option<Duration>,
     ) -> End {
         let mut events = Events::default();
+        let mut others = pin!(self.others());
         loop {
-            match response.chunk().await {
+            let piece = tokio::select! {
+                piece = response.chunk() => piece,
+                names = &mut others => return End::Listed(names),
+            };
+            match piece {
                 Ok(Some(piece)) if events.push(&piece).is_err() => {
                     return End::Failed(Failure::Other(format!(
                         "{} sends an event larger than any of Pollux",
@@ -187,7 +250,30 @@ impl Tail {
         }
     }
 
+    /// Waits until the gateway has other endpoints than the stream, if all are followed.
+    fn others(&self) -> impl Future<Output = BTreeSet<String>> + use<> {
+        let (http, gateway, names) = (self.http.clone(), self.gateway.clone(), self.names.clone());
+        let all = self.all;
+        async move {
+            if !all {
+                return future::pending().await;
+            }
+            loop {
+                sleep(LIST_EVERY).await;
+                match known(&http, &gateway).await {
+                    Ok(known) if known != names => return known,
+                    // The stream tells whether the gateway is there.
+                    Ok(_) | Err(_) => {}
+                }
+            }
+        }
+    }
+
     fn print(&mut self, event: Event) -> Result<(), End> {
+        if self.told.repeats(&event) {
+            self.last = event.id.or_else(|| self.last.take());
+            return Ok(());
+        }
         let published = matches!(&*event.kind, "snapshot" | "gone");
         let line: Bytes = match (self.json, published) {
             (true, true) => event.data.clone(),
@@ -221,19 +307,16 @@ impl Tail {
     }
 }
 
-fn at(gateway: &Url, path: &str) -> Result<Url, Failure> {
-    gateway.join(path).map_err(|error| Failure::Other(format!("{gateway}: {error}")))
+fn at(gateway: &Url, path: &str) -> Result<Url, String> {
+    gateway.join(path).map_err(|error| error.to_string())
 }
 
-/// The names of all endpoints.
-async fn known(http: &Client, gateway: &Url) -> Result<BTreeSet<String>, Failure> {
-    let failed = |why: String| {
-        Failure::Other(format!("no gateway answers at {gateway}: {why}; --url names another one"))
-    };
+/// The names of all endpoints; or why nobody tells them.
+async fn known(http: &Client, gateway: &Url) -> Result<BTreeSet<String>, String> {
     let request = http.get(at(gateway, "/v1/endpoints")?).timeout(TIMEOUT);
     let answer = async { request.send().await?.error_for_status()?.bytes().await };
-    let body = answer.await.map_err(|error| failed(root_cause(&error)))?;
-    let list: List = serde_json::from_slice(&body).map_err(|error| failed(error.to_string()))?;
+    let body = answer.await.map_err(|error| root_cause(&error))?;
+    let list: List = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
     Ok(list.endpoints.into_iter().map(|item| item.name).collect())
 }
 

@@ -4,13 +4,16 @@ mod source;
 mod view;
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::pin::pin;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::terminal::{Colours, Screen, size};
+use super::admin::gateway_instead;
+use super::terminal::{Colours, Screen, cancel_on_q, size};
 use super::text::{now, time};
 use super::{Failure, runtime, shutdown_on_signal, status};
 use crate::admin::ClusterReport;
@@ -20,7 +23,8 @@ use view::View;
 /// How often a terminal is redrawn between reports: ages grow and the lease runs down meanwhile.
 const REDRAW_EVERY: Duration = Duration::from_millis(250);
 
-/// Shows what a replica knows of the cluster, until Ctrl-C, or until nobody reads it any more.
+/// Shows what a replica knows of the cluster, until Ctrl-C, or `q` on a terminal, or until nobody reads it
+/// any more.
 ///
 /// # Errors
 /// When no replica answers at first. Later it is waited for.
@@ -31,6 +35,9 @@ pub fn follow(admin: &Url, json: bool) -> Result<(), Failure> {
         let following = async {
             let first = match source.next().await {
                 News::Report(report, data) => (report, data),
+                News::Trouble(_) if source.is_of_gateway().await => {
+                    return Err(gateway_instead(admin));
+                }
                 News::Trouble(why) => {
                     return Err(Failure::Other(format!(
                         "no replica answers at {admin}: {why}; --url or --config names another \
@@ -39,7 +46,7 @@ pub fn follow(admin: &Url, json: bool) -> Result<(), Failure> {
                 }
             };
             if io::stdout().is_terminal() && !json {
-                draw(&mut source, *first.0).await
+                draw(&mut source, *first.0, &shutdown).await
             } else {
                 write(&mut source, first, json).await
             }
@@ -49,33 +56,53 @@ pub fn follow(admin: &Url, json: bool) -> Result<(), Failure> {
     })
 }
 
-/// Redraws a terminal.
-async fn draw(source: &mut Source, first: ClusterReport) -> Result<(), Failure> {
+/// Redraws a terminal, until `q` is typed.
+async fn draw(
+    source: &mut Source,
+    first: ClusterReport,
+    shutdown: &CancellationToken,
+) -> Result<(), Failure> {
     let refused = |error: io::Error| Failure::Other(format!("cannot use the terminal: {error}"));
     let mut resized = signal(SignalKind::window_change()).map_err(refused)?;
     let mut ticks = interval(REDRAW_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let screen = Screen::enter().map_err(refused)?;
+    cancel_on_q(shutdown.clone());
     let colours = Colours::of_stdout();
     let (mut report, mut since, mut trouble) = (first, Instant::now(), None);
     loop {
-        let (columns, rows) = size();
-        let view = View {
-            report: &report,
-            elapsed: since.elapsed(),
-            trouble: trouble.as_deref(),
-            columns,
-            rows: rows.unwrap_or(24),
-            colours,
+        let redraw = || {
+            let (columns, rows) = size();
+            let view = View {
+                report: &report,
+                elapsed: since.elapsed(),
+                trouble: trouble.as_deref(),
+                columns,
+                rows: rows.unwrap_or(24),
+                colours,
+            };
+            screen.show(&view.lines())
         };
-        screen.show(&view.lines()).map_err(refused)?;
+        match news(source, &mut ticks, &mut resized, redraw).await.map_err(refused)? {
+            News::Report(newer, _) => (report, since, trouble) = (*newer, Instant::now(), None),
+            News::Trouble(why) => trouble = Some(why),
+        }
+    }
+}
+
+/// Waits for what comes next, and redraws meanwhile. The wait is one: a source that is away waits
+/// longer before each try than a tick takes.
+async fn news(
+    source: &mut Source,
+    ticks: &mut Interval,
+    resized: &mut Signal,
+    mut redraw: impl FnMut() -> io::Result<()>,
+) -> io::Result<News> {
+    let mut next = pin!(source.next());
+    loop {
+        redraw()?;
         tokio::select! {
-            news = source.next() => match news {
-                News::Report(newer, _) => {
-                    (report, since, trouble) = (*newer, Instant::now(), None);
-                }
-                News::Trouble(why) => trouble = Some(why),
-            },
+            news = &mut next => return Ok(news),
             _ = resized.recv() => {}
             _ = ticks.tick() => {}
         }
@@ -123,11 +150,87 @@ fn notable(report: &ClusterReport) -> impl PartialEq + use<> {
     let endpoints = report.endpoints.iter().flatten().map(|endpoint| {
         (endpoint.name.clone(), endpoint.stale, endpoint.failures > 0, endpoint.retry_at.is_some())
     });
+    let replicas = report
+        .replicas
+        .iter()
+        .map(|replica| (replica.replica.clone(), status::is_silent(replica, report.now)));
     (
         report.leader.as_ref().map(|leader| (leader.replica.clone(), leader.term)),
         report.store.ok,
         report.timeline.first().map(|entry| (entry.at, entry.event.clone())),
-        report.replicas.iter().map(|replica| replica.replica.clone()).collect::<Vec<_>>(),
+        replicas.collect::<Vec<_>>(),
         endpoints.collect::<Vec<_>>(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+
+    const REPORT: &str = r#"{"cluster":"test","replica":"castor","store":{"kind":"redis","ok":true,"error":null},"leader":null,"term":null,"replicas":[],"timeline":[],"endpoints":null}"#;
+
+    /// How many connections find nobody: the wait before the last of them is far longer than a tick.
+    const AWAY: usize = 7;
+
+    /// An admin server that tells one report, hangs up, is away, and comes back slowly.
+    async fn admin_server(connections: Arc<AtomicUsize>) -> Url {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let earlier = connections.fetch_add(1, Ordering::SeqCst);
+                if (1..=AWAY).contains(&earlier) {
+                    continue;
+                }
+                tokio::spawn(async move {
+                    let mut head = [0; 4096];
+                    stream.read(&mut head).await.unwrap();
+                    if earlier > AWAY {
+                        sleep(2 * REDRAW_EVERY).await;
+                    }
+                    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+                    let text = format!("{head}event: cluster\ndata: {REPORT}\n\n");
+                    stream.write_all(text.as_bytes()).await.unwrap();
+                });
+            }
+        });
+        url.parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_screen_goes_on_after_an_outage_longer_than_its_ticks() {
+        let connections = Arc::new(AtomicUsize::new(0));
+        let admin = admin_server(Arc::clone(&connections)).await;
+        let mut source = Source::new(&admin).unwrap();
+        let mut ticks = interval(REDRAW_EVERY);
+        let mut resized = signal(SignalKind::window_change()).unwrap();
+        let (mut reports, mut troubles, mut drawn) = (0, 0, 0);
+        let following = async {
+            while reports < 2 {
+                let redraw = || {
+                    drawn += 1;
+                    Ok(())
+                };
+                match news(&mut source, &mut ticks, &mut resized, redraw).await.unwrap() {
+                    News::Report(..) => reports += 1,
+                    News::Trouble(_) => troubles += 1,
+                }
+            }
+        };
+        let in_time = timeout(Duration::from_secs(20), following).await;
+        let connections = connections.load(Ordering::SeqCst);
+        assert!(
+            in_time.is_ok(),
+            "{reports} reports, {troubles} troubles, {connections} connections"
+        );
+        assert!(troubles > AWAY && connections == AWAY + 2, "{troubles}, {connections}");
+        assert!(drawn > troubles + reports, "redrawn {drawn} times");
+    }
 }

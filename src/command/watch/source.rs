@@ -8,7 +8,7 @@ use url::Url;
 use crate::admin::ClusterReport;
 use crate::backoff::Backoff;
 use crate::command::Failure;
-use crate::command::admin::{http, root_cause};
+use crate::command::admin::{http, is_gateway, root_cause};
 use crate::command::events::{Events, Said};
 
 /// How often a replica is asked that has no stream.
@@ -52,7 +52,8 @@ impl Source {
         Ok(Self { http, admin: admin.clone(), from: From::Nowhere, backoff })
     }
 
-    /// Waits for what comes next. Nothing is lost if the wait is given up.
+    /// Waits for what comes next. To give the wait up counts as a failure, and a try that is under way
+    /// is lost with it.
     pub(super) async fn next(&mut self) -> News {
         match self.read().await {
             Ok(data) => match serde_json::from_slice(&data) {
@@ -67,6 +68,11 @@ impl Source {
                 News::Trouble(why)
             }
         }
+    }
+
+    /// Whether it is a gateway that answers there.
+    pub(super) async fn is_of_gateway(&self) -> bool {
+        is_gateway(&self.http, &self.admin).await
     }
 
     /// The next report as it was sent.

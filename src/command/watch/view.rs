@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use crate::admin::{ClusterReport, EndpointReport};
-use crate::command::status::{change_row, failures, next, rough, saved, strip, symbol};
-use crate::command::terminal::{Colours, Paint, clip, width};
+use crate::command::status::{change_row, failures, is_silent, next, rough, saved, strip, symbol};
+use crate::command::terminal::{Colours, Paint, WIDEST_NAME, clip, width};
 use crate::command::text::{bytes, seconds};
 use crate::store::Presence;
 
@@ -121,6 +121,7 @@ impl View<'_> {
         let row = |replica: &&Presence| {
             let standing = match replica.polls() {
                 _ if leader == Some(&*replica.replica) => painted("leader", Paint::Green),
+                _ if is_silent(replica, self.report.now) => painted("silent", Paint::Yellow),
                 true => plain("standby"),
                 false => painted("serves", Paint::Dim),
             };
@@ -175,8 +176,10 @@ impl View<'_> {
         };
         let share = age.map_or(0.0, |age| age / endpoint.stale_after);
         let paint_failures = if endpoint.failures > 0 { Paint::Red } else { Paint::Dim };
+        // What is wrong with an endpoint stands behind its name.
+        let name = clip(endpoint.name.as_str(), WIDEST_NAME.min(self.columns / 3));
         vec![
-            plain(endpoint.name.to_string()),
+            plain(name),
             painted(age.map_or_else(none, |age| format!("{age:.1} s")), paint),
             painted(if endpoint.stale { "stale".to_owned() } else { bar(share, AGE_BAR) }, paint),
             plain(next(endpoint, self.report.now, self.elapsed_ms())),
@@ -348,6 +351,20 @@ mod tests {
         let shown = lines.iter().filter(|line| line.starts_with('e')).count();
         let expected = format!("and {} more endpoints", 80 - shown);
         assert!(lines.contains(&expected), "{lines:#?}");
+    }
+
+    #[test]
+    fn a_long_name_leaves_room_for_what_is_wrong() {
+        let mut report = report(71, 2.0);
+        let long = "prices-of-everything-that-is-sold-anywhere-in-the-world";
+        if let Some(endpoints) = &mut report.endpoints {
+            endpoints[0].name = crate::model::EndpointName::new(long).unwrap();
+        }
+        let lines = lines(&report, 60, 90);
+        let row = |first: &str| lines.iter().find(|line| line.starts_with(first)).unwrap();
+        assert!(row("prices-of-").contains('…'), "{lines:#?}");
+        assert!(row("e70 ").contains("stale"), "{lines:#?}");
+        assert!(row("e70 ").contains('×'), "{lines:#?}");
     }
 
     #[test]
