@@ -1,20 +1,24 @@
 //! What was polled, for operators: the current body, and the one before.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::AdminState;
+use super::{AdminState, unanswered};
 use crate::http::Problem;
 use crate::model::{EndpointName, Publication};
-use crate::store::StoreError;
 
 /// A body is a third party's: a browser that shows it runs and loads nothing.
 const POLICY: &str = "sandbox; default-src 'none'";
 /// How many publications tell a difference.
 const COMPARED: usize = 2;
+/// When to ask again for a history while another one is read.
+const BUSY: Duration = Duration::from_secs(1);
 
 /// `GET /v1/endpoints/{name}`: the current body.
 pub(super) async fn body(
@@ -52,7 +56,22 @@ pub(super) async fn history(
         let detail = "no history is kept: the setting history says how many publications to keep";
         return Err(Problem::new(StatusCode::NOT_FOUND, detail));
     }
-    let publications = state.store.history(&name, COMPARED).await.map_err(unanswered)?;
+    let turn = Arc::clone(state.viewers.history()).try_acquire_owned().map_err(|_| {
+        let detail = "somebody else reads a history at the moment, and this replica reads one at a \
+                      time: ask again";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(BUSY)
+    })?;
+    let (store, wanted) = (state.store, name.clone());
+    // Whoever goes away cannot call back what Redis was asked: the turn ends with the answer.
+    let reading = tokio::spawn(async move {
+        let found = store.history(&wanted, COMPARED).await;
+        drop(turn);
+        found
+    });
+    let publications = reading.await.map_err(|_| {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the replica ends while it reads this")
+    })?;
+    let publications = publications.map_err(unanswered)?;
     let json = HeaderValue::from_static("application/json");
     Ok(([(header::CONTENT_TYPE, json)], guarded(list(&name, &publications))).into_response())
 }
@@ -96,8 +115,4 @@ fn guarded(body: Bytes) -> Response {
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     ];
     (headers, body).into_response()
-}
-
-fn unanswered(error: StoreError) -> Problem {
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
 }

@@ -30,6 +30,12 @@ pub(super) struct PollsReport {
     endpoints: Vec<PolledEndpoint>,
 }
 
+/// What is read of a problem.
+#[derive(Default, Deserialize)]
+struct Refusal {
+    detail: String,
+}
+
 /// What the leader told, and who that was.
 #[derive(Default)]
 pub(super) struct Told {
@@ -40,10 +46,30 @@ pub(super) struct Told {
 /// `GET /v1/polls`: the latest polls, on the leader.
 pub(super) async fn show(State(state): State<AdminState>) -> Result<Json<PollsReport>, Problem> {
     let Some(endpoints) = state.own_polls() else {
-        let detail = "this replica does not lead: the leader alone knows its polls";
+        let detail = not_leading(&state.config.replica);
         return Err(Problem::new(StatusCode::CONFLICT, detail));
     };
     Ok(Json(PollsReport { replica: state.config.replica.clone(), endpoints }))
+}
+
+/// What a replica that does not lead says of itself.
+fn not_leading(replica: &str) -> String {
+    format!("{replica} does not lead: the leader alone knows its polls")
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+enum Failure {
+    /// One that does not lead answers, and says this.
+    NotLeading(String),
+    /// None that can be used comes.
+    Unanswered(String),
+}
+
+impl From<String> for Failure {
+    fn from(cause: String) -> Self {
+        Self::Unanswered(cause)
+    }
 }
 
 /// Asks leaders for their polls.
@@ -72,7 +98,16 @@ impl LeaderPolls {
                 "{} is the admin address of {}, says {}: its address must lead others to it",
                 leader.address, leader.replica, report.replica
             )),
-            Err(cause) => Told::none(format!(
+            // Who led a moment ago was asked.
+            Err(Failure::NotLeading(said)) if said == not_leading(&leader.replica) => {
+                Told::none(format!("{} leads no more", leader.replica))
+            }
+            Err(Failure::NotLeading(said)) => Told::none(format!(
+                "{} is the admin address of {}, but who answers there (409 Conflict) says: {said}; \
+                 the address of {} must lead others to it",
+                leader.address, leader.replica, leader.replica
+            )),
+            Err(Failure::Unanswered(cause)) => Told::none(format!(
                 "the admin address of {}, {}, does not answer with its polls from here: {cause}; \
                  admin.listen and address on {} decide who reaches it",
                 leader.replica, leader.address, leader.replica
@@ -80,15 +115,21 @@ impl LeaderPolls {
         }
     }
 
-    async fn fetch(&self, address: &str) -> Result<PollsReport, String> {
-        let client = self.http.as_ref().ok_or("no HTTP client can be set up")?;
+    async fn fetch(&self, address: &str) -> Result<PollsReport, Failure> {
+        let client = self.http.as_ref().ok_or_else(|| "no HTTP client can be set up".to_owned())?;
         let url = Url::parse(address).and_then(|address| address.join("/v1/polls"));
         let url = url.map_err(|error| error.to_string())?;
         let response = client.get(url).send().await.map_err(|error| cause(&error))?;
-        if !response.status().is_success() {
-            return Err(format!("it answers {}", response.status()));
+        let status = response.status();
+        if !status.is_success() && status != StatusCode::CONFLICT {
+            return Err(format!("it answers {status}").into());
         }
-        serde_json::from_slice(&bounded(response).await?).map_err(|error| error.to_string())
+        let body = bounded(response).await?;
+        if status == StatusCode::CONFLICT {
+            let problem: Refusal = serde_json::from_slice(&body).unwrap_or_default();
+            return Err(Failure::NotLeading(problem.detail));
+        }
+        Ok(serde_json::from_slice(&body).map_err(|error| error.to_string())?)
     }
 }
 
@@ -114,4 +155,45 @@ fn cause(error: &reqwest::Error) -> String {
         cause = source;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::http::serve;
+
+    /// Why nothing is told when `castor` is asked, and `answering` is who gets to hear it.
+    async fn error(answering: &'static str) -> String {
+        let refuse = async || Problem::new(StatusCode::CONFLICT, not_leading(answering));
+        let routes = axum::Router::new().route("/v1/polls", axum::routing::get(refuse));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let end = CancellationToken::new();
+        let serving = tokio::spawn(serve(listener, routes, Duration::ZERO, end.clone()));
+        let leader = LeaderReport {
+            replica: "castor".to_owned(),
+            address,
+            term: 7,
+            since: 0,
+            lease_remaining: 1.0,
+        };
+        let told = LeaderPolls::new().ask(&leader).await;
+        end.cancel();
+        serving.await.unwrap();
+        told.source.error.unwrap()
+    }
+
+    #[tokio::test]
+    async fn of_a_leader_that_has_just_stopped_to_lead_that_is_told() {
+        assert_eq!(error("castor").await, "castor leads no more");
+    }
+
+    #[tokio::test]
+    async fn an_address_that_leads_to_another_replica_is_not_taken_for_that() {
+        let error = error("alhena").await;
+        assert!(error.contains("alhena does not lead") && error.contains("409"), "{error}");
+    }
 }

@@ -35,7 +35,7 @@ use crate::election::View;
 use crate::http::{Problem, method_not_allowed};
 use crate::hub::Hub;
 use crate::poller::{Journal, PolledEndpoint};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::telemetry::Recorder;
 
 /// What the admin server tells about.
@@ -116,11 +116,17 @@ pub(crate) fn router(source: AdminSource) -> Router {
         .with_state(source)
 }
 
+/// Tells why the store did not answer.
+fn unanswered(error: StoreError) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+}
+
 async fn no_such_path(uri: Uri) -> Problem {
     let path = uri.path();
     let detail = format!(
         "there is nothing at {path}: see /, /livez, /readyz, /metrics, /v1/cluster, \
-         /v1/cluster/stream, /v1/polls, /v1/endpoints/{{name}}, /v1/step-down"
+         /v1/cluster/stream, /v1/polls, /v1/endpoints/{{name}}, \
+         /v1/endpoints/{{name}}/history, /v1/step-down"
     );
     Problem::new(StatusCode::NOT_FOUND, detail)
 }

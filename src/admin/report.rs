@@ -1,12 +1,16 @@
 //! Puts together what there is to know about the cluster.
 
 use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::AdminState;
 use super::cluster::{
     ClusterReport, EndpointReport, LeaderReport, PollsSource, ServedReport, StoreReport,
 };
 use super::leader_polls::Told;
+use crate::election::View;
 use crate::hub::{EndpointView, Hub};
 use crate::model::EndpointName;
 use crate::poller::PolledEndpoint;
@@ -25,7 +29,10 @@ pub(super) enum Polls {
 pub(super) async fn make(state: &AdminState, polls: Polls) -> ClusterReport {
     let kind = if state.config.redis.is_some() { "redis" } else { "embedded" }.to_owned();
     let (store, survey) = match state.store.survey().await {
-        Ok(survey) => (StoreReport { kind, ok: true, error: None }, survey),
+        Ok(survey) => {
+            state.viewers.keep(&survey);
+            (StoreReport { kind, ok: true, error: None }, survey)
+        }
         Err(error) => {
             let error = Some(error.to_string());
             (StoreReport { kind, ok: false, error }, last_seen(state))
@@ -52,15 +59,32 @@ pub(super) async fn make(state: &AdminState, polls: Polls) -> ClusterReport {
     }
 }
 
-/// What the elector saw last, while the store does not answer.
+/// What the store told last, and the elector saw since then, while the store does not answer.
 fn last_seen(state: &AdminState) -> Survey {
-    let view =
-        state.election.as_ref().map(|election| election.borrow().clone()).unwrap_or_default();
-    let now = tokio::time::Instant::now();
-    let held_for = view.held_until.and_then(|until| until.checked_duration_since(now));
-    let observation =
-        Observation { held_for, record: view.record, run_id: String::new(), pulse: Pulse::Unknown };
-    Survey { now: 0, observation, replicas: Vec::new(), timeline: Vec::new() }
+    let view = state.election.as_ref().map(|election| election.borrow().clone());
+    seen_last(state.viewers.seen(), view.filter(|view| view.record.is_some()))
+}
+
+/// `told`: how long ago the store told what. A replica that does not poll has no `view`.
+fn seen_last(told: Option<(Duration, Survey)>, view: Option<View>) -> Survey {
+    let nothing =
+        Observation { held_for: None, record: None, run_id: String::new(), pulse: Pulse::Unknown };
+    let nothing =
+        Survey { now: 0, observation: nothing, replicas: Vec::new(), timeline: Vec::new() };
+    let (ago, mut survey) = told.unwrap_or((Duration::ZERO, nothing));
+    let observation = &mut survey.observation;
+    match view {
+        Some(view) => {
+            let left = |until: Instant| until.checked_duration_since(Instant::now());
+            observation.held_for = view.held_until.and_then(left);
+            observation.record = view.record;
+        }
+        None => {
+            let left = observation.held_for.and_then(|held_for| held_for.checked_sub(ago));
+            observation.held_for = left;
+        }
+    }
+    survey
 }
 
 fn leader(observation: Observation) -> Option<LeaderReport> {
@@ -135,6 +159,7 @@ impl Told {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Record;
 
     #[test]
     fn what_was_saved_is_what_was_served_without_the_polls_that_it_took() {
@@ -149,5 +174,39 @@ mod tests {
         assert_eq!((served_by.saved, served_by.since), (-18, Some(5_000)));
         let unknown = served(&[replica(u64::MAX, u64::MAX, 0, 0)]);
         assert_eq!((unknown.saved, unknown.since), (i64::MAX, None));
+    }
+
+    /// The store told it so long ago: `castor` led in term 7, its lease held for 3 s.
+    fn told(ago: Duration) -> Option<(Duration, Survey)> {
+        let record = Record { term: 7, replica: "castor".to_owned(), ..Record::default() };
+        let observation = Observation {
+            held_for: Some(Duration::from_secs(3)),
+            record: Some(record),
+            run_id: String::new(),
+            pulse: Pulse::Unknown,
+        };
+        let replicas = vec![Presence::default()];
+        Some((ago, Survey { now: 9, observation, replicas, timeline: Vec::new() }))
+    }
+
+    #[test]
+    fn a_lease_seen_before_the_store_went_away_runs_out() {
+        let soon = seen_last(told(Duration::from_secs(1)), None);
+        assert_eq!(soon.observation.held_for, Some(Duration::from_secs(2)));
+        let late = seen_last(told(Duration::from_secs(9)), None);
+        assert_eq!(late.observation.held_for, None);
+        assert_eq!(late.observation.record.map(|record| record.term), Some(7));
+        assert_eq!(late.replicas.len(), 1);
+    }
+
+    #[test]
+    fn what_the_elector_saw_is_newer_than_what_the_store_told_those_who_look() {
+        let record = Some(Record { term: 8, ..Record::default() });
+        let view = View { record, ..View::default() };
+        let seen = seen_last(told(Duration::ZERO), Some(view));
+        assert_eq!(seen.observation.record.map(|record| record.term), Some(8));
+        assert_eq!(seen.observation.held_for, None);
+        assert_eq!(seen.replicas.len(), 1);
+        assert!(seen_last(None, None).replicas.is_empty());
     }
 }

@@ -4,12 +4,12 @@ use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::AdminState;
 use super::guard::{host, is_local};
+use super::{AdminState, unanswered};
 use crate::config::Secret;
 use crate::http::{Peer, Problem};
 use crate::model::Announcement;
-use crate::store::{Presence, StoreError, Survey};
+use crate::store::{Presence, Survey};
 use crate::telemetry::{LeadershipChange, LeadershipEvent};
 
 /// The answer of `POST /v1/step-down`: whom it was asked of. Whether it did, the cluster tells.
@@ -89,10 +89,6 @@ fn leader(survey: &Survey) -> Result<StepDownRequested, Problem> {
         return Err(conflict("nobody else could lead: no other poller was heard of for 30 s"));
     }
     Ok(StepDownRequested { replica: record.replica.clone(), term: record.term })
-}
-
-fn unanswered(error: StoreError) -> Problem {
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
+use parking_lot::Mutex;
 use tokio::select;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -20,23 +21,28 @@ use super::report::{self, Polls};
 use super::{AdminSource, AdminState};
 use crate::election::View;
 use crate::http::Problem;
+use crate::store::Survey;
 
 /// How often viewers get a report.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// How long a stream may be silent before a comment shows that it lives.
 const COMMENT_EVERY: Duration = Duration::from_secs(15);
-/// How many may look at once: each holds a connection.
-const MOST_VIEWERS: usize = 64;
+/// How many may look at once. With thousands of endpoints each of them is sent 2 MB a second.
+const MOST_VIEWERS: usize = 16;
 /// When a viewer whose connection broke connects again, in ms.
 const RETRY: &[u8] = b"retry: 1000\n\n";
 
-/// Those who look at the cluster, and the newest report for them.
+/// Those who look at the cluster, and what there is for them.
 #[derive(Clone, Debug)]
 pub(crate) struct Viewers {
     /// The newest report as an event; empty before the first.
     reports: watch::Sender<Bytes>,
     count: Arc<watch::Sender<usize>>,
     room: Arc<Semaphore>,
+    /// One reads the history at a time: it may be large.
+    history: Arc<Semaphore>,
+    /// What the store told last, and when.
+    seen: Arc<Mutex<Option<(Instant, Survey)>>>,
     /// Cancelled when the streams are to end.
     end: CancellationToken,
 }
@@ -45,7 +51,24 @@ impl Viewers {
     /// Nobody yet; at `end` the streams of those who come end.
     pub(crate) fn until(end: CancellationToken) -> Self {
         let (reports, count) = (watch::Sender::default(), Arc::default());
-        Self { reports, count, room: Arc::new(Semaphore::new(MOST_VIEWERS)), end }
+        let semaphore = |permits| Arc::new(Semaphore::new(permits));
+        let (room, history) = (semaphore(MOST_VIEWERS), semaphore(1));
+        Self { reports, count, room, history, seen: Arc::default(), end }
+    }
+
+    /// The turn to read the history.
+    pub(super) fn history(&self) -> &Arc<Semaphore> {
+        &self.history
+    }
+
+    /// Keeps what the store has told, for when it does not answer.
+    pub(super) fn keep(&self, survey: &Survey) {
+        *self.seen.lock() = Some((Instant::now(), survey.clone()));
+    }
+
+    /// What the store told last, and how long ago.
+    pub(super) fn seen(&self) -> Option<(Duration, Survey)> {
+        self.seen.lock().as_ref().map(|(at, survey)| (at.elapsed(), survey.clone()))
     }
 
     fn join(&self) -> Option<Viewer> {
@@ -182,7 +205,9 @@ impl Drop for Viewer {
 /// `GET /v1/cluster/stream`: Server-Sent Events, each with the whole report.
 pub(super) async fn follow(State(state): State<AdminState>) -> Result<Response, Problem> {
     let viewer = state.viewers.join().ok_or_else(|| {
-        let detail = format!("{MOST_VIEWERS} look at this replica already: look at another one");
+        let detail = format!(
+            "{MOST_VIEWERS} look at this replica already, and it serves no more: look at another one"
+        );
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(REPORT_EVERY * 10)
     })?;
     let first = stream::iter([Bytes::from_static(RETRY)]);

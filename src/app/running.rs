@@ -175,9 +175,8 @@ impl Running {
                 Identity { replica: self.config.replica.clone(), address: self.address() };
             let (store, lease) = (Arc::clone(&self.store), self.config.lease);
             let elector = Elector::new(store, self.clock, lease, identity, poller, token.clone());
-            let elector = elector
-                .remembering(self.memory.clone())
-                .leaving_with(self.shutdown.clone());
+            let elector =
+                elector.remembering(self.memory.clone()).leaving_with(self.shutdown.clone());
             self.election = Some(elector.view());
             self.member.spawn(elector.run());
         }

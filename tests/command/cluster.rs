@@ -152,6 +152,23 @@ async fn an_address_that_leads_to_another_replica_is_found_out() {
 }
 
 #[tokio::test]
+async fn while_the_store_is_away_what_it_told_last_is_told() {
+    let (mut redis, backend) = (RedisServer::start().await, json_backend("[1]").await);
+    let configuration = with_redis(&redis, &backend.url("/"), "");
+    let replica = Replica::start("castor", &configuration).await;
+    let whole = |report: &Value| report["replicas"][0].is_object() && report["leader"].is_object();
+    let before = told(&replica, "castor leads and is heard of", whole).await;
+    redis.kill().await;
+    let away = |report: &Value| report["store"]["ok"] == false;
+    let report = told(&replica, "the store is away", away).await;
+    assert_eq!(report["now"], Value::Null);
+    assert_eq!(report["replicas"], before["replicas"]);
+    assert_eq!(report["served"], before["served"]);
+    assert_eq!(report["timeline"], before["timeline"]);
+    assert_eq!(report["timeline"][0]["event"], "claimed");
+}
+
+#[tokio::test]
 async fn a_stream_begins_at_once_and_goes_on_every_second() {
     let backend = json_backend("[1]").await;
     let replica = Replica::start("castor", &configuration(&backend.url("/"), "")).await;
@@ -234,12 +251,14 @@ async fn so_many_may_look_and_no_more() {
     let backend = json_backend("[1]").await;
     let replica = Replica::start("castor", &configuration(&backend.url("/"), "")).await;
     let mut watching = Vec::new();
-    for _ in 0..64 {
+    for _ in 0..16 {
         watching.push(Watching::of(&replica).await);
     }
     let refused = ask(&replica, "/v1/cluster/stream", &[]).await;
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(refused.headers().contains_key("retry-after"));
+    let detail = refused.text().await.unwrap();
+    assert!(detail.contains("16 look at this replica already"), "{detail}");
     watching.pop();
     eventually(DEADLINE, "there is room again", || async {
         let answer = ask(&replica, "/v1/cluster/stream", &[]).await;

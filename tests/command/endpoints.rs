@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 
 use reqwest::{Response, StatusCode};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use super::backend::{Backend, Reply, answer};
@@ -98,6 +99,32 @@ async fn the_history_has_the_last_two_publications() {
     .await;
     assert_eq!(history["publications"].as_array().unwrap().len(), 2, "{history}");
     assert_eq!(history["publications"][1]["data"][0], 2, "{history}");
+}
+
+#[tokio::test]
+async fn one_history_is_read_at_a_time() {
+    let redis = RedisServer::start().await;
+    let backend = json_backend("[1]").await;
+    let more = format!("history: 100\nredis: {{ url: \"{}\" }}\n", redis.url());
+    let replica = Replica::start("castor", &configuration(&backend.url("/"), &more)).await;
+    redis.signal(Signal::STOP);
+    let history = || ask(&replica, "/v1/endpoints/a/history", &[]);
+    let answers = <[Response; 2]>::from(tokio::join!(history(), history()));
+    redis.signal(Signal::CONT);
+    let mut refused = 0;
+    for answer in answers {
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        if answer.headers().contains_key("retry-after") {
+            refused += 1;
+            let detail = answer.text().await.unwrap();
+            assert!(detail.contains("this replica reads one at a time: ask again"), "{detail}");
+        }
+    }
+    assert_eq!(refused, 1, "the other waits for the store in vain");
+    eventually(DEADLINE, "a history is read again", || async {
+        history().await.status().is_success().then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

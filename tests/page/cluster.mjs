@@ -158,10 +158,15 @@ export async function startCluster({ names = ["castor", "alhena", "tejat"], endp
       replicas.push(new Replica(name, directory, configuration));
       return replicas.at(-1).started();
     },
+    async loseStore() {
+      const ended = once(redis, "exit");
+      redis.kill("SIGKILL");
+      await ended;
+    },
     async stop() {
       for (const replica of replicas) await replica.stop("SIGKILL");
       backend.stop();
-      if (redis.exitCode === null) {
+      if (redis.exitCode === null && redis.signalCode === null) {
         const ended = once(redis, "exit");
         redis.kill("SIGKILL");
         await ended;

@@ -332,6 +332,52 @@ test("a token is asked for: a wrong one is refused, the right one taken, and nei
   }
 });
 
+test("while the store is away, the page shows what it told last, and says so", async () => {
+  const cluster = await startCluster({ names: ["castor", "alhena"] });
+  try {
+    const page = await open(chromium.browser, cluster.replicas[0].admin);
+    await shows(page, "#served", "polls");
+    await shows(page, "#timeline li", "leads");
+    await cluster.loseStore();
+    await shows(page, "#timeline-hint", "As of before the store went away.");
+    assert.equal(await page.locator("#replicas .card").count(), 2);
+    await shows(page, ".replica .detail", /^last heard of at \d\d:/);
+    await shows(page, "#timeline li", "led term");
+    await shows(page, "#served-why", /before the store went away|more polls than reads/);
+    await shows(page, "#leader", "Not known");
+    assert.doesNotMatch(await page.locator("main").textContent(), /No change of leader so far|no replica has told|Nobody leads/);
+    assert.equal(await page.locator("#step-down").getAttribute("aria-disabled"), "true");
+    assert.deepEqual(await violations(page), []);
+    await screenshot(page, "away");
+    assert.deepEqual(page.problems, []);
+    await page.context().close();
+  } finally {
+    await cluster.stop();
+  }
+});
+
+test("a difference is offered of what was fetched, as soon as there is a history", async () => {
+  const cluster = await startCluster({ names: ["castor"] });
+  try {
+    const page = await open(chromium.browser, cluster.replicas[0].admin);
+    await shows(page, "#fresh", "4 of 4");
+    const offered = await page.evaluate(async () => {
+      const { Endpoints } = await import("/page/endpoints.js");
+      const { endpoints: [fetched], ...report } = await (await fetch("/v1/cluster")).json();
+      const endpoints = [fetched, { ...fetched, name: "never-fetched", version: null }];
+      const shown = new Endpoints();
+      return [0, 5, 0].map((history) => {
+        shown.show({ ...report, endpoints, history }, report.now);
+        return endpoints.map(({ name }) => !document.querySelector(`[data-name=${name}] button`).hidden);
+      });
+    });
+    assert.deepEqual(offered, [[false, false], [true, false], [false, false]]);
+    await page.context().close();
+  } finally {
+    await cluster.stop();
+  }
+});
+
 test("with thousands of endpoints the page shows those in trouble, and filters", async () => {
   const endpoints = Array.from({ length: 3000 }, (_, at) => [`feed-${at}`, "60s"]);
   endpoints.push(["late-one", "1s"]);

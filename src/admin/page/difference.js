@@ -102,7 +102,7 @@ function show(publications, lines) {
   const detail = byId("difference-detail");
   if (!before) {
     setText(detail, newest
-      ? `The history holds one publication of it, ${newest.version}: there is nothing to compare it with.`
+      ? `The newest part of the history holds one publication of it, ${newest.version}: there is nothing to compare it with.`
       : "The newest part of the history holds no publication of it.");
     return;
   }

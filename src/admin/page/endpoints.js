@@ -25,7 +25,7 @@ const NAMES = {
   skipped: "skipped",
 };
 
-function newRow(endpoint, history) {
+function newRow(endpoint) {
   const { name } = endpoint;
   const link = make("a", "", name);
   link.href = `/v1/endpoints/${encodeURIComponent(name)}`;
@@ -43,26 +43,22 @@ function newRow(endpoint, history) {
     last: make("p", "detail"),
     badge: make("span", "badge"),
     due: make("span", "detail due"),
-    actions: make("div", "actions"),
+    difference: make("button", "quiet-button small", "Difference"),
     polls: null,
   };
   const track = make("div", "track", parts.fill, parts.every);
   track.setAttribute("aria-hidden", "true");
   parts.strip.setAttribute("role", "img");
-  if (history) {
-    const button = make("button", "quiet-button small", "Difference");
-    button.type = "button";
-    button.setAttribute("aria-haspopup", "dialog");
-    button.setAttribute("aria-label", `Last difference of ${name}`);
-    button.addEventListener("click", () => showDifference(name));
-    parts.actions.append(button);
-  }
+  parts.difference.type = "button";
+  parts.difference.setAttribute("aria-haspopup", "dialog");
+  parts.difference.setAttribute("aria-label", `Last difference of ${name}`);
+  parts.difference.addEventListener("click", () => showDifference(name));
   parts.row = make("li", "endpoint",
     make("div", "", make("p", "name", link), parts.facts, parts.version),
     make("div", "age", parts.age, track),
     make("div", "strip-cell", parts.strip, parts.last),
     make("div", "state", parts.badge, parts.due),
-    parts.actions);
+    make("div", "actions", parts.difference));
   parts.row.dataset.name = name;
   return parts;
 }
@@ -99,7 +95,7 @@ function badge({ stale, retry_at, failures, version }) {
   return version === null ? ["", "… Not fetched yet"] : ["good", "✓ Fresh"];
 }
 
-function showFacts(parts, endpoint, now, told) {
+function showFacts(parts, endpoint, now, told, history) {
   const type = endpoint.content_type?.split(";")[0];
   const facts = endpoint.size === null ? [] : [size(endpoint.size), type];
   setText(parts.facts, facts.join(" · "));
@@ -108,6 +104,8 @@ function showFacts(parts, endpoint, now, told) {
   setClass(parts.badge, `badge ${kind}`);
   setText(parts.badge, text);
   parts.every.style.left = `${Math.min(endpoint.every / endpoint.stale_after, 1) * 100}%`;
+  // There may be a history from now on, or none any more.
+  parts.difference.hidden = history === 0 || endpoint.version === null;
   showPolls(parts, endpoint.polls, now, told);
 }
 
@@ -144,8 +142,8 @@ export class Endpoints {
       : endpoints.length > TOLD ? "told where polls fail" : "no poll in this term yet";
     for (const endpoint of this.#shown) {
       const { name } = endpoint;
-      if (!rows.has(name)) rows.set(name, newRow(endpoint, history > 0));
-      showFacts(rows.get(name), endpoint, now, told);
+      if (!rows.has(name)) rows.set(name, newRow(endpoint));
+      showFacts(rows.get(name), endpoint, now, told, history);
     }
     this.#arrange();
     this.#hints(endpoints, found.length, none, wanted);

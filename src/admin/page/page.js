@@ -27,17 +27,18 @@ const now = () => (report.now === null ? Date.now() : report.now + since() * 100
 // --- At a glance
 
 function showLeader() {
-  const { leader: lead, term } = report;
+  const { leader: lead, term, store } = report;
   const tile = byId("leader-tile");
   tile.classList.toggle("bad", lead === null);
-  setText(byId("leader"), lead ? lead.replica : "Nobody");
+  setText(byId("leader"), lead ? lead.replica : store.ok ? "Nobody" : "Not known");
   setText(byId("leader-since"), lead
     ? `since ${time(lead.since, now())}`
-    : term === null ? "nobody has led yet" : "the lease is free");
+    : !store.ok ? "while the store is away" : term === null ? "nobody has led yet" : "the lease is free");
   setText(byId("leader-term"), term === null ? "" : `term ${term}`);
   setText(byId("headline"), lead
     ? `${lead.replica} leads and polls for all.`
-    : "Nobody leads: the lease is free to be claimed.");
+    : store.ok ? "Nobody leads: the lease is free to be claimed."
+      : "Who leads is not known while the store is away.");
 }
 
 let longest = 0;
@@ -46,7 +47,8 @@ function showLease() {
   const lead = report.leader;
   const left = lead ? Math.max(lead.lease_remaining - since(), 0) : 0;
   longest = Math.max(longest, left);
-  setText(byId("lease-text"), lead ? `Lease: ${left.toFixed(1)} s left unless renewed` : "No lease");
+  setText(byId("lease-text"), lead ? `Lease: ${left.toFixed(1)} s left unless renewed`
+    : report.store.ok ? "No lease" : "");
   byId("lease-fill").style.transform = `scaleX(${longest ? Math.min(left / longest, 1) : 0})`;
 }
 
@@ -75,14 +77,16 @@ function showServed() {
   const { reads, deliveries, polls, saved, since: start } = report.served;
   setText(byId("saved"), start === null ? "–" : whole(saved).replace("-", "−"));
   if (start === null) {
-    setText(byId("served"), "no replica has told its counts yet");
+    setText(byId("served"), report.store.ok ? "no replica has told its counts yet"
+      : "not known while the store is away");
+    setText(byId("served-why"), "");
     return;
   }
   setText(byId("served"), `${plural(reads, "read", "reads")} + ${plural(deliveries, "delivery", "deliveries")}`
     + ` − ${plural(polls, "poll", "polls")}`);
   setText(byId("served-why"), saved < 0
     ? "more polls than reads so far: few clients read here"
-    : `if each had been a request, since ${time(start, now())}`);
+    : `if each had been a request, since ${time(start, now())}${report.store.ok ? "" : ", before the store went away"}`);
 }
 
 function showStore() {
@@ -162,7 +166,7 @@ function tickReplicas() {
     const ago = report.now === null ? null : Math.max((now() - replica.seen_at) / 1000, 0);
     const lives = !["bad", "warn"].includes(standing(replica)[0]);
     const up = lives && replica.started_at ? `, up for ${span(Math.max(now() - replica.started_at, 0) / 1000)}` : "";
-    setText(heard, ago === null ? "" : `heard of ${age(ago)} ago${up}`);
+    setText(heard, ago === null ? `last heard of at ${time(replica.seen_at, now())}` : `heard of ${age(ago)} ago${up}`);
   }
 }
 
@@ -171,7 +175,10 @@ function tickReplicas() {
 function tellLeader() {
   const name = report.leader?.replica ?? null;
   if (name === leader) return;
-  if (leader !== undefined) announce(name ? `${name} leads in term ${report.leader.term}.` : "Nobody leads.");
+  if (leader !== undefined) {
+    announce(name ? `${name} leads in term ${report.leader.term}.`
+      : report.store.ok ? "Nobody leads." : "The store is away: who leads is not known.");
+  }
   leader = name;
 }
 
@@ -185,7 +192,7 @@ function show() {
   showServed();
   showStore();
   showReplicas();
-  showTimeline(report.timeline, now());
+  showTimeline(report.timeline, now(), !report.store.ok);
   endpoints.show(report, now());
   showStepDown(report);
   tick();

@@ -19,6 +19,7 @@ let timer = 0;
 // Why the leader cannot be asked, if so.
 function hindrance() {
   if (!report) return "The cluster is not known yet.";
+  if (!report.store.ok) return "The store does not answer: nobody can be asked.";
   if (!report.leader) return "Nobody leads.";
   const stands = ({ replica, role }) => role !== "gateway" && replica !== report.leader.replica;
   return report.replicas.some(stands) ? "" : "Nobody else could lead: no other poller was heard of.";

@@ -54,21 +54,22 @@ export function spells(changes) {
   return found.reverse();
 }
 
-function item(spell, now) {
+// `away`: the store does not answer, and what has happened since then is not known.
+function item(spell, now, away) {
   const { replica, from, until, why, gap, crashed, term } = spell;
   const open = until === null;
   const mark = make("span", `mark ${open ? "good" : crashed ? "bad" : "over"}`,
     open ? "●" : crashed ? "✕" : "○");
   mark.setAttribute("aria-hidden", "true");
   const what = make("span", "", make("b", "", replica),
-    open ? " leads " : " led ", make("span", "term", `term ${term}`));
+    open && !away ? " leads " : " led ", make("span", "term", `term ${term}`));
   if (why) what.append(make("span", "why", `, until ${why}`));
   const after = make("span", "gap");
-  if (open) after.append("for ", make("b", "length", span((now - from) / 1000)));
+  if (open && away) after.append("when last seen");
+  else if (open) after.append("for ", make("b", "length", span((now - from) / 1000)));
   else if (gap) after.append("then ", make("b", "", span(gap / 1000)), " without a leader");
-  const times = make("time", "", open
-    ? `${time(from, now)} – now`
-    : `${time(from, now)} – ${time(until, from)}`);
+  const end = !open ? time(until, from) : away ? "?" : "now";
+  const times = make("time", "", `${time(from, now)} – ${end}`);
   const row = make("li", "", times, mark, what, after);
   row.dataset.term = term;
   return row;
@@ -95,24 +96,26 @@ function lanes(list, now) {
   byId("lanes").replaceChildren(...names.map(lane), times);
 }
 
-export function showTimeline(changes, now) {
-  last = changes;
+export function showTimeline(changes, now, away) {
+  last = [changes, away];
   const list = spells(changes);
   const few = all ? list : list.slice(0, FEW);
-  const key = JSON.stringify([changes[0], few.length]);
+  const key = JSON.stringify([changes[0], few.length, away]);
   if (key !== shown) {
     shown = key;
-    byId("timeline").replaceChildren(...few.map((spell) => item(spell, now)));
+    byId("timeline").replaceChildren(...few.map((spell) => item(spell, now, away)));
     byId("more-timeline").hidden = few.length === list.length;
     setText(byId("more-timeline"), `Show all ${list.length}`);
-    setText(byId("timeline-hint"), hint(list));
+    setText(byId("timeline-hint"), hint(list, away));
   }
   if (few.length) lanes(few, now);
+  else byId("lanes").replaceChildren();
   const length = byId("timeline").querySelector(".length");
   if (length) setText(length, span((now - few[0].from) / 1000));
 }
 
-function hint(list) {
+function hint(list, away) {
+  if (away) return list.length ? "As of before the store went away." : "Not known while the store is away.";
   const gaps = list.map((spell) => spell.gap).filter((gap) => gap);
   if (!gaps.length) return "No change of leader so far.";
   return `${gaps.length === 1 ? "One change" : `${gaps.length} changes`} of leader, `
@@ -121,6 +124,6 @@ function hint(list) {
 
 byId("more-timeline").addEventListener("click", () => {
   all = true;
-  if (last) showTimeline(last, Date.now());
+  if (last) showTimeline(last[0], Date.now(), last[1]);
   byId("timeline").focus();
 });

@@ -34,10 +34,14 @@ use crate::model::{Announcement, ClusterName, EndpointName, Publication, Record}
 /// nothing else meanwhile.
 const SNAPSHOTS_AT_ONCE: usize = 256;
 const BYTES_AT_ONCE: usize = 4 << 20;
-/// How much of the history is searched for an endpoint's publications, and how much of that is read
-/// at once; no further than [`BYTES_AT_ONCE`] either way.
+/// How much of the history is searched for an endpoint's publications; no further than
+/// [`BYTES_AT_ONCE`] either way.
 const MOST_SEARCHED: usize = 1024;
-const SEARCHED_AT_ONCE: usize = 16;
+/// How many of its entries are read at once. Nobody can tell how large they are before: there are few
+/// at first, and few again after large ones.
+const SEARCHED_AT_ONCE: usize = 4;
+/// From how many bytes on the next entries are read one by one.
+const LARGE_PAGE: usize = 256 << 10;
 /// What a slow network still carries in a millisecond, in bytes: large requests and replies get
 /// that much longer than the configured timeout.
 const BYTES_PER_MILLISECOND: usize = 1024;
@@ -49,6 +53,8 @@ pub struct RedisStore {
     lease: Link,
     publish: Link,
     read: Link,
+    /// For people who look back: nobody else waits for what they read.
+    history: Link,
 }
 
 impl RedisStore {
@@ -57,7 +63,8 @@ impl RedisStore {
         let keys = Keys::new(cluster);
         let server = Server::new(config, &keys.lease);
         let link = || Link::new(server.clone());
-        Self { keys, lease: link(), publish: link(), read: link(), server }
+        let (lease, publish, read, history) = (link(), link(), link(), link());
+        Self { keys, lease, publish, read, history, server }
     }
 
     /// Runs a script on the lease's connection; answers with the server's run id as well.
@@ -305,13 +312,13 @@ impl Store for RedisStore {
         most: usize,
     ) -> Result<Vec<Publication>, StoreError> {
         let mut found = Vec::new();
-        let (mut until, mut searched, mut bytes) = ("+".to_owned(), 0, 0);
+        let (mut until, mut searched, mut bytes, mut count) = ("+".to_owned(), 0, 0, 1);
         while found.len() < most && searched < MOST_SEARCHED && bytes < BYTES_AT_ONCE {
             let mut page = redis::cmd("XREVRANGE");
-            page.arg(&self.keys.history).arg(&until).arg("-").arg("COUNT").arg(SEARCHED_AT_ONCE);
+            page.arg(&self.keys.history).arg(&until).arg("-").arg("COUNT").arg(count);
             let limit = self.server.timeout() + time_for(BYTES_AT_ONCE);
             let entries: Vec<reply::HistoryEntry> = self
-                .read
+                .history
                 .request(Purpose::Read, limit, async |mut connection| {
                     page.query_async(&mut connection.redis).await
                 })
@@ -320,7 +327,9 @@ impl Store for RedisStore {
             // Those before it.
             until = format!("({oldest}");
             searched += entries.len();
-            bytes += entries.iter().map(reply::size).sum::<usize>();
+            let size = entries.iter().map(reply::size).sum::<usize>();
+            bytes += size;
+            count = if size < LARGE_PAGE { SEARCHED_AT_ONCE.min(count * 2) } else { 1 };
             found.extend(entries.iter().filter_map(|entry| reply::published_by(endpoint, entry)));
         }
         found.truncate(most);

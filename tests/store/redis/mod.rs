@@ -5,6 +5,7 @@ mod connections;
 mod failures;
 mod keys;
 mod liveness;
+mod looking_back;
 mod replay;
 mod restarts;
 mod scale;
