@@ -191,7 +191,7 @@ mod tests {
                 }
                 tokio::spawn(async move {
                     let mut head = [0; 4096];
-                    stream.read(&mut head).await.unwrap();
+                    assert!(stream.read(&mut head).await.unwrap() > 0);
                     if earlier > AWAY {
                         sleep(2 * REDRAW_EVERY).await;
                     }
