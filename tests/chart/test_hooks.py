@@ -72,7 +72,9 @@ def test_preflight_asks_as_each_of_pollers_and_gateways_with_what_these_have():
     for one, role, name in zip(asking, ["poller", "gateway"], ["prod-pollux", "prod-pollux-gateway"]):
         assert one["args"][0] == "preflight" and f"--role={role}" in one["args"]
         (replica,) = find(objects, "Deployment", name)["spec"]["template"]["spec"]["containers"]
+        # What makes a pod a replica that listens, which the Job is not.
         given = {"POLLUX__REPLICA", "POLLUX__ADDRESS", "POLLUX__ADMIN__TOKEN", "POD_IP"}
+        given |= {"POLLUX__GATEWAY__LISTEN", "POLLUX__ADMIN__LISTEN"}
 
         def chosen(container):
             return [variable for variable in container["env"] if variable["name"] not in given]
