@@ -243,10 +243,12 @@ impl Entry {
         }
     }
 
-    /// Notes that it is no longer configured.
+    /// Notes that it is no longer configured. What each subscriber has of it by now is all that it can be
+    /// sure of, whether or not it was told before that the endpoint is gone.
     fn dismiss(&mut self, position: Version) {
         (self.configured, self.read) = (false, false);
         (self.snapshot, self.check) = (None, None);
+        self.mark(Mark::Snapshot);
         if !self.is_gone() {
             self.stand(Standing::Gone(position));
         }

@@ -208,9 +208,6 @@ impl Subscriber {
                 continue;
             }
             slot.told = entry.standing;
-            if let (Standing::Gone(position), false) = (entry.standing, entry.configured) {
-                slot.lost = slot.lost.or(Some(position.min(self.cursor)));
-            }
             events.push(standing_of(entry, now));
         }
     }

@@ -191,3 +191,19 @@ async fn whoever_has_what_was_published_before_an_endpoint_went_and_came_back_go
         server.publish("b", Version::new(7, hub.version().sequence + 1));
     }
 }
+
+/// The leader gave it up first, and then this gateway's configuration did.
+#[tokio::test(start_paused = true)]
+async fn whoever_was_told_by_the_leader_may_lack_what_passed_the_gateway_by_all_the_same() {
+    let (hub, server, mut subscriber) = both().await;
+    server.take_leave("a", v(3));
+    next(&mut subscriber).await;
+    reconfigure(&hub, &["b"]);
+    server.publish("a", v(4));
+    server.publish("b", v(5));
+    until(&mut subscriber, v(5)).await;
+    assert!(!subscriber.is_complete());
+    reconfigure(&hub, &["a", "b"]);
+    let starts_over = |event: &Event| matches!(event, Event::StartOver);
+    while !next(&mut subscriber).await.iter().any(starts_over) {}
+}
