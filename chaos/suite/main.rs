@@ -3,7 +3,11 @@
 #![allow(clippy::expect_used, reason = "a harness that cannot go on may as well stop")]
 
 mod address;
+mod backend;
 mod history;
+mod publication;
+mod readers;
+mod recorder;
 mod run;
 
 fn main() {}
