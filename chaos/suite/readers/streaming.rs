@@ -91,8 +91,7 @@ impl Streaming {
             };
             sleep(match self.habit {
                 Habit::Obedient => self.parser.retry().unwrap_or(RETRY),
-                Habit::Steady | Habit::Slow => Duration::from_millis(self.rng.u64(BACK_MS)),
-                Habit::Restless => Duration::ZERO,
+                _ => Duration::from_millis(self.rng.u64(BACK_MS)),
             })
             .await;
         }

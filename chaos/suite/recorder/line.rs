@@ -20,7 +20,8 @@ impl Line {
     /// Reads `+1700000000.123456 [0 10.77.0.11:5555] "SET" "key" "value"`, with or without the end of
     /// line; `None` for what is no such line, as an answer is none.
     pub(super) fn read(line: &[u8]) -> Option<Self> {
-        let line = line.strip_prefix(b"+")?.trim_ascii_end();
+        let line = line.strip_prefix(b"+")?;
+        let line = line.strip_suffix(b"\r\n").unwrap_or(line);
         let open = line.iter().position(|byte| *byte == b'[')?;
         // Addresses of IPv6 have brackets too: `[0 [::1]:5555] "PING"`.
         let close = open + line[open..].windows(3).position(|end| end == b"] \"")?;
