@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use parking_lot::Mutex;
+use tokio::task::JoinSet;
 
 use super::clock::FakeClock;
 use super::configuration::{ADMIN_PORT, GATEWAY_PORT, Role};
@@ -20,6 +22,8 @@ use crate::run::{Outcome, Unknown};
 const READY: Duration = Duration::from_secs(20);
 /// How long it may take to leave: more than its setting `drain`.
 const LEAVES: Duration = Duration::from_secs(15);
+/// How many requests at once need more memory than a replica is left with.
+const PRESSING: usize = 100;
 /// How long the kernel may take to find out that there is no memory.
 const RUNS_OUT: Duration = Duration::from_secs(30);
 
@@ -41,6 +45,8 @@ pub(super) struct Limits {
     cpu: Option<Group>,
     /// From its start on, where the machine has such groups.
     memory: Option<Group>,
+    /// What asks for more than it has memory for.
+    pressing: JoinSet<()>,
 }
 
 impl Replica {
@@ -139,7 +145,7 @@ impl Replica {
         Ok(self.http.get(self.admin("/metrics")).send().await?.text().await?)
     }
 
-    async fn status(&self, path: &str) -> Option<u16> {
+    pub(super) async fn status(&self, path: &str) -> Option<u16> {
         Some(self.http.get(self.admin(path)).send().await.ok()?.status().as_u16())
     }
 
@@ -195,9 +201,17 @@ impl Replica {
         self.limits.lock().cpu.take().map_or(Ok(()), Group::dissolve)
     }
 
-    /// Lets its memory run out, of which the kernel ends it soon: see [`Replica::until_ended`].
+    /// Leaves it the memory that it has, and asks so much of it that the kernel ends it soon: see
+    /// [`Replica::until_ended`].
     pub(crate) async fn limit_memory(&self) -> Outcome<()> {
-        self.with_memory(Group::exhaust)
+        self.with_memory(Group::exhaust)?;
+        let (http, url) = (self.http.clone(), self.admin("/metrics"));
+        self.limits.lock().pressing.spawn(async move {
+            let ask = || async { http.get(&url).send().await?.bytes().await };
+            // Until it is gone.
+            while join_all((0..PRESSING).map(|_| ask())).await.iter().all(Result::is_ok) {}
+        });
+        Ok(())
     }
 
     /// Says that the kernel ended it since its memory had run out.
