@@ -54,7 +54,6 @@ use crate::readers::Readers;
 use crate::recorder::Recorder;
 use crate::run::{Endpoint, Outcome, Timing, Unknown};
 
-pub(crate) use self::clock::FakeClock;
 pub(crate) use self::network::Network;
 pub(crate) use self::redis::{Redis, Server};
 pub(crate) use self::replica::Replica;

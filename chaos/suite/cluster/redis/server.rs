@@ -93,8 +93,25 @@ impl Server {
 
     /// Starts it, empty, and waits until it answers.
     pub(crate) async fn start(&self) -> Outcome<()> {
+        // There need not be one.
+        fs::remove_file(self.dump()).ok();
+        self.launch().await
+    }
+
+    /// Starts it with what it last saved (`SAVE`), and waits until it has loaded that.
+    pub(crate) async fn start_with_its_dump(&self) -> Outcome<()> {
+        if !self.dump().exists() {
+            return Err(Unknown(format!("{} has saved nothing", self.name())));
+        }
+        self.launch().await
+    }
+
+    fn dump(&self) -> PathBuf {
+        self.directory.join("dump.rdb")
+    }
+
+    async fn launch(&self) -> Outcome<()> {
         fs::create_dir_all(&self.directory)?;
-        fs::remove_file(self.directory.join("dump.rdb")).ok();
         self.node.start("redis-server", |command| {
             command.args(&self.arguments);
             if let Some(clock) = &self.clock {
