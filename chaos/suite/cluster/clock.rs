@@ -32,7 +32,6 @@ pub(crate) struct FakeClock {
 enum Kind {
     Wall,
     Monotonic,
-    Boot,
 }
 
 impl ClockLibrary {
@@ -82,11 +81,6 @@ impl FakeClock {
     /// been suspended, which that clock does not notice, while the boot-time clock went on.
     pub(crate) fn suspend(&self, frozen: Duration) {
         self.write(Kind::Monotonic, self.read(Kind::Monotonic as u64) - ns(frozen));
-    }
-
-    /// How often the process read the boot-time clock through this library.
-    pub(crate) fn boot_calls(&self) -> u64 {
-        self.calls(Kind::Boot)
     }
 
     /// How often it read the monotonic clock so.

@@ -153,12 +153,6 @@ impl Cluster {
         self.pollers.iter().chain(&self.gateways)
     }
 
-    /// The replica of that name.
-    pub(crate) fn replica(&self, name: &str) -> &Replica {
-        let mut replicas = self.replicas();
-        replicas.find(|replica| replica.name() == name).expect("the name of a replica")
-    }
-
     /// What is polled.
     pub(crate) fn endpoints(&self) -> Vec<Endpoint> {
         configuration::endpoints()

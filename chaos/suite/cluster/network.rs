@@ -52,11 +52,6 @@ impl Network {
         Ok(Self { dropped: Mutex::default() })
     }
 
-    /// What `node` sends to `peers` is lost.
-    pub(crate) async fn drop_to(&self, node: &str, peers: &[Ipv4Addr]) -> Outcome<()> {
-        self.add(node, &to(peers)).await
-    }
-
     /// What `peers` send to `node` is lost.
     pub(crate) async fn drop_from(&self, node: &str, peers: &[Ipv4Addr]) -> Outcome<()> {
         self.add(node, &from(peers)).await

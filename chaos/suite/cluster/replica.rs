@@ -1,7 +1,6 @@
 //! A replica of Pollux: its process, its configuration, and what it says.
 
-use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,10 +51,6 @@ pub(super) struct Limits {
 impl Replica {
     pub(crate) fn name(&self) -> &str {
         &self.node.name
-    }
-
-    pub(crate) fn address(&self) -> Ipv4Addr {
-        self.node.address
     }
 
     /// Where clients find its gateway.
@@ -151,15 +146,6 @@ impl Replica {
 
     fn admin(&self, path: &str) -> String {
         format!("http://{}:{ADMIN_PORT}{path}", self.node.address)
-    }
-
-    /// Changes its configuration file, in one step.
-    pub(crate) async fn reconfigure(&self, edit: impl FnOnce(&mut String)) -> Outcome<()> {
-        let mut yaml = fs::read_to_string(&self.configuration)?;
-        edit(&mut yaml);
-        let new = self.configuration.with_extension("new");
-        fs::write(&new, yaml)?;
-        Ok(fs::rename(new, &self.configuration)?)
     }
 
     /// Its path to Redis, in a layout that is proxied.

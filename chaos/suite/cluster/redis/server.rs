@@ -123,16 +123,6 @@ impl Server {
         Ok(())
     }
 
-    /// Freezes it with SIGSTOP.
-    pub(crate) async fn freeze(&self) -> Outcome<()> {
-        self.node.freeze().await
-    }
-
-    /// Lets it go on, with SIGCONT.
-    pub(crate) async fn wake(&self) -> Outcome<()> {
-        self.node.wake()
-    }
-
     /// Its clocks, in a layout that can set them off.
     pub(crate) fn clock(&self) -> Outcome<&FakeClock> {
         self.clock.as_ref().ok_or_else(|| Unknown("this layout has right clocks alone".to_owned()))
