@@ -1,18 +1,19 @@
 //! What a process may use at most: control groups of the first version.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
+use rustix::fs::{FlockOperation, flock};
 use uuid::Uuid;
 
 use super::node::Node;
 use crate::run::{Outcome, Unknown};
 
 const ROOT: &str = "/sys/fs/cgroup";
+const CONTROLLERS: [&str; 2] = [CPU, MEMORY];
+const CPU: &str = "cpu";
+const MEMORY: &str = "memory";
 const PREFIX: &str = "pollux-chaos-";
-/// A group that is older, and empty, was left by a run that was killed.
-const OLD: Duration = Duration::from_secs(600);
 const PERIOD_US: f64 = 100_000.0;
 /// Steps in which the memory is made less than the process has.
 const STEPS: u64 = 64;
@@ -21,12 +22,14 @@ const STEPS: u64 = 64;
 pub(super) struct Group {
     controller: &'static str,
     path: PathBuf,
+    /// Locked while the run lives: the next one removes what nobody locks.
+    _lock: File,
 }
 
 impl Group {
     /// A group with a node's process in it, which gets that share of one processor.
     pub(super) fn with_cpu(node: &Node, share: f64) -> Outcome<Self> {
-        let group = Self::make("cpu", node)?;
+        let group = Self::make(CPU, node)?;
         // The kernel takes no quota below a millisecond.
         let quota = (share * PERIOD_US).max(1000.0).round();
         group.set("cpu.cfs_period_us", PERIOD_US)?;
@@ -38,7 +41,7 @@ impl Group {
     /// A group with a node's process in it, which can be left without memory. The process has to be new:
     /// what it has before stays with its old group.
     pub(super) fn with_memory(node: &Node) -> Outcome<Self> {
-        let group = Self::make("memory", node)?;
+        let group = Self::make(MEMORY, node)?;
         group.set("cgroup.procs", node.id()?)?;
         Ok(group)
     }
@@ -60,10 +63,12 @@ impl Group {
         if !at.join("cgroup.procs").exists() {
             return Err(Unknown(format!("{}: no control groups of version 1", at.display())));
         }
-        remove_old(&at);
+        CONTROLLERS.iter().for_each(|each| remove_left(&Path::new(ROOT).join(each)));
         let path = at.join(format!("{PREFIX}{}-{}", Uuid::new_v4().simple(), node.name));
         fs::create_dir(&path)?;
-        Ok(Self { controller, path })
+        let lock = File::open(&path)?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(Self { controller, path, _lock: lock })
     }
 
     /// Lets all processes out.
@@ -104,18 +109,19 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // Another run removes it where a process is still in it.
+        // Where a process is still in it, the next run does.
         fs::remove_dir(&self.path).ok();
     }
 }
 
-/// Removes what runs that were killed have left. The kernel removes no group with a process in it.
-fn remove_old(at: &Path) {
+/// Removes what runs that were killed have left: there is no process in it, and nobody locks it.
+fn remove_left(at: &Path) {
     let Ok(groups) = fs::read_dir(at) else { return };
     for group in groups.flatten() {
-        let is_old = || group.metadata().ok()?.modified().ok()?.elapsed().ok().map(|age| age > OLD);
-        let name = group.file_name();
-        if name.to_string_lossy().starts_with(PREFIX) && is_old() == Some(true) {
+        if group.file_name().to_string_lossy().starts_with(PREFIX)
+            && let Ok(lock) = File::open(group.path())
+            && flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()
+        {
             fs::remove_dir(group.path()).ok();
         }
     }

@@ -152,6 +152,15 @@ impl Node {
         Some((resident * 1024, fs::read_dir(format!("/proc/{id}/fd")).ok()?.count()))
     }
 
+    /// Ends its process, if there is one, and tells nobody.
+    pub(super) fn abandon(&self) {
+        if let Some(mut process) = self.state.lock().process.take() {
+            // One that has ended already cannot be killed, which is as good.
+            process.kill().ok();
+            process.wait().ok();
+        }
+    }
+
     fn told(&self, why: &dyn std::fmt::Display) -> Unknown {
         Unknown(format!("{}: {why}", self.name))
     }
@@ -164,10 +173,6 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        if let Some(process) = &mut self.state.lock().process {
-            // One that has ended already cannot be killed, which is as good.
-            process.kill().ok();
-            process.wait().ok();
-        }
+        self.abandon();
     }
 }

@@ -218,3 +218,10 @@ impl Replica {
         act(limits.memory.as_ref().ok_or_else(none)?)
     }
 }
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        // Its groups can be removed after that alone.
+        self.node.abandon();
+    }
+}
