@@ -17,6 +17,7 @@ mod fault;
 #[path = "../faults/mod.rs"]
 mod faults;
 mod history;
+mod publication;
 mod readers;
 mod recorder;
 mod report;

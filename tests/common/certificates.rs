@@ -37,16 +37,20 @@ impl Authority {
 
     /// A certificate for this machine, as server or client.
     pub fn sign(&self) -> Certificate {
-        self.sign_until(4096)
+        self.sign_for(here())
+    }
+
+    /// One for these names and addresses.
+    pub fn sign_for(&self, names: Vec<String>) -> Certificate {
+        self.sign_until(names, 4096)
     }
 
     /// One that was valid once.
     pub fn sign_expired(&self) -> Certificate {
-        self.sign_until(2001)
+        self.sign_until(here(), 2001)
     }
 
-    fn sign_until(&self, year: i32) -> Certificate {
-        let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
+    fn sign_until(&self, names: Vec<String>, year: i32) -> Certificate {
         let mut params = CertificateParams::new(names).expect("names");
         params.not_before = date_time_ymd(2000, 1, 1);
         params.not_after = date_time_ymd(year, 1, 1);
@@ -54,6 +58,11 @@ impl Authority {
         let pem = params.signed_by(&key, &self.issuer).expect("a certificate").pem();
         Certificate { pem, key: key.serialize_pem() }
     }
+}
+
+/// The names of this machine.
+fn here() -> Vec<String> {
+    vec!["127.0.0.1".to_owned(), "localhost".to_owned()]
 }
 
 /// The files that one side needs, in a directory of their own.

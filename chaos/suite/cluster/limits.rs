@@ -1,0 +1,122 @@
+//! What a process may use at most: control groups of the first version.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::node::Node;
+use crate::run::{Outcome, Unknown};
+
+const ROOT: &str = "/sys/fs/cgroup";
+const PREFIX: &str = "pollux-chaos-";
+/// A group that is older, and empty, was left by a run that was killed.
+const OLD: Duration = Duration::from_secs(600);
+const PERIOD_US: f64 = 100_000.0;
+/// Steps in which the memory is made less than the process has.
+const STEPS: u64 = 64;
+
+/// A group of processes that can be limited. Removed when it is dropped, if they have left it.
+pub(super) struct Group {
+    controller: &'static str,
+    path: PathBuf,
+}
+
+impl Group {
+    /// A group with a node's process in it, which gets that share of one processor.
+    pub(super) fn with_cpu(node: &Node, share: f64) -> Outcome<Self> {
+        let group = Self::make("cpu", node)?;
+        // The kernel takes no quota below a millisecond.
+        let quota = (share * PERIOD_US).max(1000.0).round();
+        group.set("cpu.cfs_period_us", PERIOD_US)?;
+        group.set("cpu.cfs_quota_us", quota)?;
+        group.set("cgroup.procs", node.id()?)?;
+        Ok(group)
+    }
+
+    /// A group with a node's process in it, which can be left without memory. The process has to be new:
+    /// what it has before stays with its old group.
+    pub(super) fn with_memory(node: &Node) -> Outcome<Self> {
+        let group = Self::make("memory", node)?;
+        group.set("cgroup.procs", node.id()?)?;
+        Ok(group)
+    }
+
+    /// Lets the memory run out: the processes keep what they have, and get next to nothing more.
+    pub(super) fn exhaust(&self) -> Outcome<()> {
+        let used = self.get("memory.usage_in_bytes")?;
+        let used: u64 = used.trim().parse()?;
+        // Down to where the kernel finds no more to take back.
+        let mut steps = (1..STEPS).rev().map(|step| used * step / STEPS);
+        match steps.find(|limit| self.set("memory.limit_in_bytes", limit).is_err()) {
+            Some(_) => Ok(()),
+            None => Err(Unknown("all of its memory could be taken back".to_owned())),
+        }
+    }
+
+    fn make(controller: &'static str, node: &Node) -> Outcome<Self> {
+        let at = Path::new(ROOT).join(controller);
+        if !at.join("cgroup.procs").exists() {
+            return Err(Unknown(format!("{}: no control groups of version 1", at.display())));
+        }
+        remove_old(&at);
+        let path = at.join(format!("{PREFIX}{}-{}", Uuid::new_v4().simple(), node.name));
+        fs::create_dir(&path)?;
+        Ok(Self { controller, path })
+    }
+
+    /// Lets all processes out.
+    pub(super) fn dissolve(self) -> Outcome<()> {
+        let out = Path::new(ROOT).join(self.controller).join("cgroup.procs");
+        for id in self.get("cgroup.procs")?.lines() {
+            fs::write(&out, id)?;
+        }
+        Ok(())
+    }
+
+    /// How often the processes had to wait since their share was used up.
+    pub(super) fn throttled(&self) -> Outcome<u64> {
+        self.number("cpu.stat", "nr_throttled ")
+    }
+
+    /// How many processes the kernel has ended since the memory had run out.
+    pub(super) fn killed(&self) -> Outcome<u64> {
+        self.number("memory.oom_control", "oom_kill ")
+    }
+
+    fn number(&self, file: &str, field: &str) -> Outcome<u64> {
+        let text = self.get(file)?;
+        let value = text.lines().find_map(|line| line.strip_prefix(field)?.parse().ok());
+        value.ok_or_else(|| Unknown(format!("{}: no {field}", self.path.join(file).display())))
+    }
+
+    fn get(&self, file: &str) -> Outcome<String> {
+        Ok(fs::read_to_string(self.path.join(file))?)
+    }
+
+    fn set(&self, file: &str, value: impl ToString) -> Outcome<()> {
+        let path = self.path.join(file);
+        fs::write(&path, value.to_string())
+            .map_err(|error| Unknown(format!("{}: {error}", path.display())))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // Another run removes it where a process is still in it.
+        fs::remove_dir(&self.path).ok();
+    }
+}
+
+/// Removes what runs that were killed have left. The kernel removes no group with a process in it.
+fn remove_old(at: &Path) {
+    let Ok(groups) = fs::read_dir(at) else { return };
+    for group in groups.flatten() {
+        let is_old = || group.metadata().ok()?.modified().ok()?.elapsed().ok().map(|age| age > OLD);
+        let name = group.file_name();
+        if name.to_string_lossy().starts_with(PREFIX) && is_old() == Some(true) {
+            fs::remove_dir(group.path()).ok();
+        }
+    }
+}
