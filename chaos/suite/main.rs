@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, reason = "a harness that cannot go on may as well stop")]
 
 mod address;
+mod checker;
 mod history;
 mod run;
 
