@@ -16,10 +16,10 @@ pub(crate) const FAULT: Fault = Fault {
 };
 
 async fn inject(cluster: &Cluster) -> Outcome<()> {
-    let since = cluster.history.now();
     cluster.begins(&format!("the backend of {ENDPOINT} answers 429"));
     cluster.backend.fail(ENDPOINT, Failure::RetryAfter(REST));
-    let asked = || async { cluster.backend.has_failed(ENDPOINT, since).then_some(()) };
+    let since = cluster.history.now();
+    let asked = || async { cluster.backend.was_asked_since(since, ENDPOINT).then_some(()) };
     cluster.holds(Duration::from_secs(10), "it has said so", asked).await?;
     cluster.landed("a poll was answered so");
     cluster.pass(REST * 2).await;

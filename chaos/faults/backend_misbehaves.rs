@@ -27,9 +27,9 @@ async fn inject(cluster: &Cluster) -> Outcome<()> {
     ];
     cluster.begins(&format!("the backend of {ENDPOINT} misbehaves"));
     for failure in failures {
-        let since = cluster.history.now();
         cluster.backend.fail(ENDPOINT, failure);
-        let asked = || async { cluster.backend.has_failed(ENDPOINT, since).then_some(()) };
+        let since = cluster.history.now();
+        let asked = || async { cluster.backend.was_asked_since(since, ENDPOINT).then_some(()) };
         cluster.holds(Duration::from_secs(10), "it has failed so", asked).await?;
         cluster.pass(EACH).await;
     }

@@ -15,13 +15,24 @@ pub(crate) const FAULT: Fault = Fault {
 };
 
 async fn inject(cluster: &Cluster) -> Outcome<()> {
+    let before = skipped(cluster).await?;
     cluster.begins("one client in twenty stops reading");
-    cluster.readers.stall(CLIENTS / 20);
-    let full = || async { cluster.readers.stalled_with_full_buffers().then_some(()) };
-    cluster.holds(Duration::from_secs(20), "their buffers are full", full).await?;
-    cluster.landed("their buffers are full");
+    cluster.readers.stall();
+    let full = || async { (skipped(cluster).await.ok()? > before).then_some(()) };
+    cluster.holds(Duration::from_secs(60), "publications are skipped for them", full).await?;
+    cluster.landed("publications are skipped for them");
     cluster.pass(Duration::from_secs(3)).await;
     cluster.readers.resume();
     cluster.healed("they read again");
     cluster.until_published().await
+}
+
+/// How many publications clients were not given since they were too slow, or were left for that.
+async fn skipped(cluster: &Cluster) -> Outcome<f64> {
+    let mut skipped = 0.0;
+    for gateway in &cluster.gateways {
+        skipped += gateway.metric("pollux_gateway_conflated_total", "").await?;
+        skipped += gateway.metric("pollux_gateway_closed_total", "slow").await?;
+    }
+    Ok(skipped)
 }

@@ -19,7 +19,7 @@ async fn inject(cluster: &Cluster) -> Outcome<()> {
     let [gateway, ..] = &cluster.gateways[..] else {
         return Err(Unknown("there is no gateway".to_owned()));
     };
-    let held = cluster.readers.connected_to(gateway.name());
+    let held = cluster.readers.connected().get(gateway.name()).copied().unwrap_or_default();
     cluster.begins(&format!("SIGKILL to {}", gateway.name()));
     gateway.kill().await?;
     cluster.landed(&format!("{held} clients have lost their gateway"));

@@ -31,7 +31,9 @@ async fn inject(cluster: &Cluster) -> Outcome<()> {
     clock.suspend(since.elapsed());
     leader.wake().await?;
     let reads = || async { (clock.monotonic_calls() > read_before).then_some(()) };
-    cluster.holds(Duration::from_secs(5), "the leader reads the clock that stood still", reads).await?;
+    cluster
+        .holds(Duration::from_secs(5), "the leader reads the clock that stood still", reads)
+        .await?;
     cluster.landed("the leader has read a clock that stood still");
     cluster.pass(cluster.timing.retry()).await;
     cluster.net.heal(leader.name()).await?;

@@ -24,7 +24,8 @@ async fn inject(cluster: &Cluster) -> Outcome<()> {
     }
     cluster.until_published().await?;
     let before: u64 = redis.connections_received().await?;
-    cluster.begins("the gateways' connections are reset, and the backend's contents stay as they are");
+    cluster
+        .begins("the gateways' connections are reset, and the backend's contents stay as they are");
     for gateway in &cluster.gateways {
         gateway.path()?.cut();
     }

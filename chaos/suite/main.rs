@@ -127,7 +127,8 @@ async fn conduct(arguments: &Arguments) -> Outcome<State> {
         jobs: arguments.jobs.max(1),
     };
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(1..100_000));
-    let deadline = arguments.minutes.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
+    let deadline =
+        arguments.minutes.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
     let rounds = if deadline.is_some() { u64::MAX } else { arguments.times };
     let trials = (0..rounds)
         .flat_map(|round| names.iter().map(move |name| (name, round)))
@@ -170,7 +171,8 @@ fn binary(arguments: &Arguments) -> PathBuf {
 async fn run_alone(arguments: &Arguments) -> Outcome<State> {
     let seed = arguments.seed.unwrap_or_default();
     let name = arguments.faults.first().map(String::as_str).unwrap_or_default();
-    let trial = Trial::named(name, seed).ok_or_else(|| Unknown(format!("no fault is called {name}")))?;
+    let trial =
+        Trial::named(name, seed).ok_or_else(|| Unknown(format!("no fault is called {name}")))?;
     let lease = humantime::format_duration(arguments.lease);
     let means = Means {
         timing: Timing::of(arguments.lease),

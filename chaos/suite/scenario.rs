@@ -29,7 +29,7 @@ pub(crate) async fn make(trial: &Trial, means: &Means) -> Outcome<Verdict> {
     let layout = trial.layout().ok_or_else(|| {
         Unknown("these two faults need clusters of different kinds: choose others".to_owned())
     })?;
-    let cluster = Cluster::start(layout, *timing, trial.seed, directory, binary).await?;
+    let mut cluster = Cluster::start(layout, *timing, trial.seed, directory, binary).await?;
     let ready_at = cluster.history.now();
     let injected = inject(trial, &cluster).await;
     let quiet_at = cluster.settle().await;

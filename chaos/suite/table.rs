@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::checker::{State, Verdict};
+use crate::checker::State;
 use crate::conduct::Made;
 use crate::fault::Made as How;
 use crate::faults::ALL;
@@ -114,12 +114,5 @@ pub(crate) fn worst(runs: &[Made]) -> State {
         (true, _) => State::Invalid,
         (false, true) => State::Unknown,
         (false, false) => State::Valid,
-    }
-}
-
-/// Why a verdict is not valid, in a sentence.
-impl Verdict {
-    fn why(&self) -> String {
-        self.reasons().join("; ")
     }
 }

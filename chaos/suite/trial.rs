@@ -65,7 +65,12 @@ impl Trial {
     pub(crate) fn title(&self) -> String {
         match self.second {
             Some((second, later)) => {
-                format!("{}, and {} ms later: {}", self.fault.title, later.as_millis(), second.title)
+                format!(
+                    "{}, and {} ms later: {}",
+                    self.fault.title,
+                    later.as_millis(),
+                    second.title
+                )
             }
             None => self.fault.title.to_owned(),
         }

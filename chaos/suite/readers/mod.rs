@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use pollux::model::Version;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use self::getting::Getting;
@@ -25,6 +26,11 @@ use crate::history::History;
 const STEADY_EACH: usize = 2;
 /// How many clients ask again and again.
 const GETTING: usize = 2;
+/// A crowd of more than this follows one endpoint alone, or a machine that holds thousands of clients would
+/// have no time for anything else.
+const CROWD_FOLLOWS_ALL: usize = 500;
+/// Of so many in the crowd one can be made to stop reading.
+const ONE_IN: usize = 20;
 /// Within which time the crowd comes, per client.
 const CROWD_JOINS: Duration = Duration::from_millis(1);
 
@@ -34,12 +40,12 @@ pub(crate) struct Readers {
     /// How many of them keep a stream.
     streaming: usize,
     reading: JoinSet<()>,
+    stalled: watch::Sender<bool>,
 }
 
 impl Readers {
     /// Starts the clients: `sse-1` and so on, `restless`, `slow`, `get-1` and so on, and a crowd of so many
-    /// more: `crowd-1` and so on. Those of the crowd follow [`CALM`] alone, or a machine that holds
-    /// thousands of them would have no time for anything else; all others follow `endpoints`.
+    /// more: `crowd-1` and so on. A large crowd follows [`CALM`] alone; all others follow `endpoints`.
     pub(crate) fn start(
         history: &History,
         gateways: &[(&str, SocketAddr)],
@@ -50,10 +56,12 @@ impl Readers {
         let gateways: Arc<[Gateway]> =
             gateways.iter().map(|&(name, at)| Gateway { name: name.to_owned(), at }).collect();
         let count = gateways.len();
+        let stalled = watch::Sender::new(false);
         let mut readers = Vec::new();
         let mut reading = JoinSet::new();
         let mut add = |name: String, endpoints: &[&str]| {
-            let reader = Reader::new(name, endpoints, Arc::clone(&gateways), history);
+            let reader =
+                Reader::new(name, endpoints, Arc::clone(&gateways), history, stalled.subscribe());
             readers.push(Arc::clone(&reader));
             reader
         };
@@ -68,17 +76,20 @@ impl Readers {
         }
         stream(add("restless".to_owned(), endpoints), Habit::Restless, 0, Duration::ZERO);
         stream(add("slow".to_owned(), endpoints), Habit::Slow, 1, Duration::ZERO);
+        let follows = if crowd > CROWD_FOLLOWS_ALL { &[CALM][..] } else { endpoints };
         for number in 0..crowd {
-            let reader = add(format!("crowd-{}", number + 1), &[CALM]);
+            let reader = add(format!("crowd-{}", number + 1), follows);
             let delay = CROWD_JOINS * u32::try_from(number).unwrap_or(u32::MAX);
-            stream(reader, Habit::Obedient, number, delay);
+            let stalls = number.is_multiple_of(ONE_IN);
+            let habit = if stalls { Habit::Stalling } else { Habit::Obedient };
+            stream(reader, habit, number, delay);
         }
         for number in 0..GETTING {
             let reader = add(format!("get-{}", number + 1), endpoints);
             reading.spawn(Getting::new(reader, number % count).run());
         }
         let streaming = readers.len() - GETTING;
-        Self { readers, streaming, reading }
+        Self { readers, streaming, reading, stalled }
     }
 
     /// The names of all clients.
@@ -100,6 +111,16 @@ impl Readers {
     /// How many clients keep a stream, or try to.
     pub(crate) fn streaming(&self) -> usize {
         self.streaming
+    }
+
+    /// Lets one in twenty of the crowd stop reading.
+    pub(crate) fn stall(&self) {
+        self.stalled.send_replace(true);
+    }
+
+    /// Lets all read again.
+    pub(crate) fn resume(&self) {
+        self.stalled.send_replace(false);
     }
 
     /// How many clients have a stream now, by gateway.

@@ -95,6 +95,11 @@ impl Server {
     pub(crate) async fn start(&self) -> Outcome<()> {
         fs::create_dir_all(&self.directory)?;
         fs::remove_file(self.directory.join("dump.rdb")).ok();
+        self.start_with_its_dump().await
+    }
+
+    /// Starts it with what it has saved, and waits until it answers.
+    pub(crate) async fn start_with_its_dump(&self) -> Outcome<()> {
         self.node.start("redis-server", |command| {
             command.args(&self.arguments);
             if let Some(clock) = &self.clock {
