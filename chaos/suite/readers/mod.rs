@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use pollux::model::Version;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -41,6 +42,9 @@ pub(crate) struct Readers {
     streaming: usize,
     reading: JoinSet<()>,
     stalled: watch::Sender<bool>,
+    /// Their own, so that thousands who get something at once do not keep those waiting who stamp what
+    /// backend and Redis see. There until it is dropped.
+    runtime: Option<Runtime>,
 }
 
 impl Readers {
@@ -59,6 +63,8 @@ impl Readers {
         let stalled = watch::Sender::new(false);
         let mut readers = Vec::new();
         let mut reading = JoinSet::new();
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a thread");
         let mut add = |name: String, endpoints: &[&str]| {
             let reader =
                 Reader::new(name, endpoints, Arc::clone(&gateways), history, stalled.subscribe());
@@ -68,7 +74,7 @@ impl Readers {
         let mut rng = Rng::with_seed(seed);
         let mut stream = |reader, habit, number, delay| {
             let streaming = Streaming::new(reader, habit, number % count, rng.fork());
-            reading.spawn(streaming.run(delay));
+            reading.spawn_on(streaming.run(delay), runtime.handle());
         };
         for number in 0..STEADY_EACH * count {
             let reader = add(format!("sse-{}", number + 1), endpoints);
@@ -86,10 +92,10 @@ impl Readers {
         }
         for number in 0..GETTING {
             let reader = add(format!("get-{}", number + 1), endpoints);
-            reading.spawn(Getting::new(reader, number % count).run());
+            reading.spawn_on(Getting::new(reader, number % count).run(), runtime.handle());
         }
         let streaming = readers.len() - GETTING;
-        Self { readers, streaming, reading, stalled }
+        Self { readers, streaming, reading, stalled, runtime: Some(runtime) }
     }
 
     /// The names of all clients.
@@ -136,5 +142,14 @@ impl Readers {
     pub(crate) async fn stop(&mut self) {
         self.reading.shutdown().await;
         self.readers.iter().for_each(|reader| reader.set_connected(None));
+    }
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Waiting for its thread is not allowed where it is dropped.
+            runtime.shutdown_background();
+        }
     }
 }
