@@ -61,12 +61,17 @@ config:
 {{- end -}}
 {{- end -}}
 {{- range $from, $env := dict "extraEnv" .Values.extraEnv "gateway.extraEnv" .Values.gateway.extraEnv -}}
-{{- range $server := list "gateway" "admin" -}}
-{{- $variable := printf "POLLUX__%s__LISTEN" (upper $server) -}}
+{{- /* Ports and the time to leave are in the pods, too. */ -}}
+{{- range $variable, $setting := dict "POLLUX__GATEWAY__LISTEN" "config.gateway.listen" "POLLUX__ADMIN__LISTEN" "config.admin.listen" "POLLUX__DRAIN" "config.drain" -}}
 {{- range $env -}}
 {{- if eq .name $variable -}}
-{{- $problems = append $problems (printf "%s has %s, which the chart sets by config.%s.listen: set that, and leave the variable out." $from $variable $server) -}}
+{{- $problems = append $problems (printf "%s has %s, which the chart sets by %s: set that, and leave the variable out." $from $variable $setting) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $env -}}
+{{- if has .name (list "POLLUX__REPLICA" "POLLUX__ADDRESS") -}}
+{{- $problems = append $problems (printf "%s has %s: each pod has its own, which the chart fills in." $from .name) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
