@@ -7,7 +7,7 @@ import subprocess
 import pytest
 import yaml
 from chart import CHART, values
-from matrix import MATRIX
+from matrix import MATRIX, NETWORK
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +67,15 @@ def test_they_differ_with_the_values(noting):
     ]:
         assert part in noting(of)
     assert "helm test" not in noting(MATRIX["one without redis"])
+    traced = {"config": {"traces": {"endpoint": "http://collector.example:4318"}}}
+    collector, said = {"ports": [{"port": 4318}]}, "add a rule to networkPolicy.extraEgress"
+    assert said in noting(values(traced, networkPolicy=NETWORK))
+    for of in (
+        values(traced),
+        values(networkPolicy=NETWORK),
+        values(traced, networkPolicy=NETWORK | {"extraEgress": [collector]}),
+    ):
+        assert said not in noting(of)
     known = {"enabled": True, "runbookUrl": "https://wiki.example/RUNBOOK.md"}
     for of in (values(), values(monitoring={"rules": known})):
         assert "runbookUrl" not in noting(of)

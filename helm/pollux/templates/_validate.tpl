@@ -127,6 +127,11 @@ config:
 {{- if gt (int $scaling.minReplicas) (int $scaling.maxReplicas) -}}
 {{- $problems = append $problems (printf "autoscaling.minReplicas (%d) is more than autoscaling.maxReplicas (%d)." (int $scaling.minReplicas) (int $scaling.maxReplicas)) -}}
 {{- end -}}
+{{- $resources := .Values.gateway.resources | default .Values.resources -}}
+{{- $cpu := or ($resources.requests | default dict).cpu ($resources.limits | default dict).cpu -}}
+{{- if and $scaling.targetCPUUtilizationPercentage (not $cpu) -}}
+{{- $problems = append $problems (printf "autoscaling.targetCPUUtilizationPercentage is a share of the CPU that gateways request, and %s.requests.cpu is missing: add it, or set the percentage to 0 and scale by autoscaling.metrics." (ternary "gateway.resources" "resources" (not (empty .Values.gateway.resources)))) -}}
+{{- end -}}
 {{- if not (or $scaling.targetCPUUtilizationPercentage $scaling.metrics) -}}
 {{- $problems = append $problems "autoscaling.enabled has nothing to go by: set autoscaling.targetCPUUtilizationPercentage or autoscaling.metrics." -}}
 {{- end -}}
