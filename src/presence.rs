@@ -11,6 +11,7 @@ use crate::election::{Abdication, View};
 use crate::hub::Hub;
 use crate::model::Announcement;
 use crate::poller::{Journal, Reachability};
+use crate::reload::Refused;
 use crate::store::{Hosts, PRESENCE_EVERY, Presence, Store, StoreError};
 use crate::telemetry::{LeadershipChange, LeadershipEvent};
 
@@ -29,6 +30,7 @@ pub(crate) struct Attendance {
     hub: Option<Arc<Hub>>,
     /// Where its polls are counted; `None` on a replica that does not poll.
     journal: Option<Arc<Journal>>,
+    refused: Refused,
 }
 
 impl Attendance {
@@ -45,6 +47,7 @@ impl Attendance {
             started: Instant::now(),
             hub: None,
             journal: None,
+            refused: Refused::default(),
         }
     }
 
@@ -57,6 +60,12 @@ impl Attendance {
         started: Instant,
     ) -> Self {
         Self { hub, journal, started, ..self }
+    }
+
+    /// Tells whether the configuration in place was refused, too.
+    #[must_use]
+    pub(crate) fn telling(self, refused: Refused) -> Self {
+        Self { refused, ..self }
     }
 
     /// Tells the cluster every ten seconds that this replica is there, with the hosts that it
@@ -123,6 +132,7 @@ impl Attendance {
         self.presence.reads = served.reads;
         self.presence.deliveries = served.deliveries;
         self.presence.polls = self.journal.as_ref().map_or(0, |journal| journal.count());
+        self.presence.config_refused = self.refused.is_set();
         let mut present = self.store.announce_presence(&self.presence).await?;
         if self.presence.started_at == 0 {
             // The store alone knows the time by its clock, and tells it with the first answer.

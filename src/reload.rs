@@ -5,6 +5,8 @@
 //! the care that notifications of the system need. SIGHUP has them read at once.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use metrics::{counter, gauge};
@@ -51,12 +53,28 @@ pub enum NotApplied {
     Traces(#[from] TracesError),
 }
 
+/// Whether the configuration in place was refused, and the one before is run on with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Refused(Arc<AtomicBool>);
+
+impl Refused {
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, refused: bool) {
+        self.0.store(refused, Ordering::Relaxed);
+        gauge!("pollux_config_refused").set(u8::from(refused));
+    }
+}
+
 /// Brings the configurations that take the place of the one before.
 pub struct Reloads {
     source: ConfigSource,
     /// What was read last, whether it was good or not.
     seen: Fingerprint,
     hangup: Signal,
+    refused: Refused,
 }
 
 impl Reloads {
@@ -65,8 +83,14 @@ impl Reloads {
     /// # Errors
     /// When the system lets nobody wait for SIGHUP.
     pub fn new(source: ConfigSource, seen: Fingerprint) -> io::Result<Self> {
-        tell_refused(false);
-        Ok(Self { source, seen, hangup: signal(SignalKind::hangup())? })
+        let refused = Refused::default();
+        refused.set(false);
+        Ok(Self { source, seen, hangup: signal(SignalKind::hangup())?, refused })
+    }
+
+    /// Tells, now and later, whether the configuration in place was refused.
+    pub(crate) fn refused(&self) -> Refused {
+        self.refused.clone()
     }
 
     /// The next configuration that is good. Those that are not are logged and counted.
@@ -75,7 +99,7 @@ impl Reloads {
             self.until_changed().await;
             match self.source.load() {
                 Ok(config) => return config,
-                Err(errors) => refuse(&errors),
+                Err(errors) => self.refuse(&errors),
             }
         }
     }
@@ -103,34 +127,31 @@ impl Reloads {
             return;
         }
     }
-}
 
-/// Logs and counts what became of a configuration: which settings differed, or why it was not applied.
-pub(crate) fn settle(outcome: Result<Vec<&'static str>, NotApplied>) {
-    match outcome {
-        Ok(changed) if changed.is_empty() => {
-            tracing::info!("configuration read again: it is the same");
-            count("unchanged");
+    /// Logs and counts what became of a configuration: which settings differed, or why it was not
+    /// applied.
+    pub(crate) fn settle(&self, outcome: Result<Vec<&'static str>, NotApplied>) {
+        match outcome {
+            Ok(changed) if changed.is_empty() => {
+                tracing::info!("configuration read again: it is the same");
+                count("unchanged");
+            }
+            Ok(changed) => {
+                tracing::info!(changed = changed.join(", "), "configuration reloaded");
+                count("applied");
+            }
+            Err(error) => return self.refuse(&error),
         }
-        Ok(changed) => {
-            tracing::info!(changed = changed.join(", "), "configuration reloaded");
-            count("applied");
-        }
-        Err(error) => return refuse(&error),
+        self.refused.set(false);
     }
-    tell_refused(false);
-}
 
-fn refuse(why: &dyn std::fmt::Display) {
-    tracing::error!(error = %why, "configuration refused: the one before stays in force");
-    count("refused");
-    tell_refused(true);
+    fn refuse(&self, why: &dyn std::fmt::Display) {
+        tracing::error!(error = %why, "configuration refused: the one before stays in force");
+        count("refused");
+        self.refused.set(true);
+    }
 }
 
 fn count(result: &'static str) {
     counter!("pollux_config_reloads_total", "result" => result).increment(1);
-}
-
-fn tell_refused(refused: bool) {
-    gauge!("pollux_config_refused").set(u8::from(refused));
 }

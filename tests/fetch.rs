@@ -170,6 +170,26 @@ async fn requests_carry_the_user_agent_and_the_configured_headers() {
     assert!(request.contains("x-api-key: s3cret-key\r\n"), "{request}");
 }
 
+#[tokio::test]
+async fn credentials_in_the_url_are_sent_instead_of_a_default_and_wherever_a_redirect_leads() {
+    let backend = Backend::listen(|head| match head.starts_with("GET /0 ") {
+        true => redirect_to("/1"),
+        false => Reply::Bytes(answer("200 OK", &[JSON], PRICES)),
+    })
+    .await;
+    let url = format!("http://user:p%40ss@{}/0", backend.address);
+    let endpoint = with_header(endpoint(&url), "Authorization", "Bearer a-default");
+    body_of(fetch(&endpoint).await);
+    let requests = backend.requests();
+    assert_eq!(requests.len(), 2);
+    for request in requests {
+        // user:p@ss
+        assert!(request.contains("authorization: Basic dXNlcjpwQHNz\r\n"), "{request}");
+        assert!(!request.contains("a-default"), "{request}");
+        assert!(request.contains(&format!("host: {}\r\n", backend.address)), "{request}");
+    }
+}
+
 // Conditional requests
 
 /// A backend whose answer has an ETag and a date, and which knows them again.

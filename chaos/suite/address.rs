@@ -2,8 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-/// The bridge: backend, clients and recorders are here.
+/// The bridge: clients, recorders and the name server are here.
 pub(crate) const HARNESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+/// The backend, also on the bridge, so that it can be out of reach alone.
+pub(crate) const BACKEND: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 /// The replicas that poll.
 pub(crate) const POLLERS: [&str; 3] = ["castor", "pollux", "helena"];
 /// The replicas that serve.

@@ -17,6 +17,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::run::{Outcome, Unknown};
 
+/// How the note begins by which the recorder of a server says (`Process`, proc: the server) that it hears
+/// what is done there from now on; what was done just before, it may have missed.
+pub(crate) const WATCHED: &str = "watched from here on";
+/// How the note begins by which a process (`Process`) says that it was started.
+pub(crate) const STARTED: &str = "started";
+
 /// How an operation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

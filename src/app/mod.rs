@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::http::{self, BindError};
 use crate::hub::Hub;
 use crate::poller::FetcherError;
-use crate::reload::{self, Reloads};
+use crate::reload::Reloads;
 use crate::store::{EmbeddedStore, RedisStore, Store};
 use crate::telemetry::{Recorder, Traces};
 use running::Running;
@@ -149,7 +149,8 @@ impl App {
     /// When polling cannot be set up, or when a part fails, which none does but by a defect.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), AppError> {
         let mut reloads = self.reloads.take();
-        let mut running = Running::start(self, &shutdown)?;
+        let refused = reloads.as_ref().map(Reloads::refused).unwrap_or_default();
+        let mut running = Running::start(self, refused, &shutdown)?;
         loop {
             tokio::select! {
                 biased;
@@ -167,7 +168,11 @@ impl App {
                     biased;
                     // Whatever is under way then ends with all the rest.
                     () = shutdown.cancelled() => break,
-                    outcome = running.reconfigure(config) => reload::settle(outcome),
+                    outcome = running.reconfigure(config) => {
+                        if let Some(reloads) = &reloads {
+                            reloads.settle(outcome);
+                        }
+                    }
                 },
             }
         }

@@ -21,6 +21,7 @@ use crate::hub::Hub;
 use crate::poller::{Fetcher, FetcherError, Journal, Plan, Poller, Reachability};
 use crate::preflight;
 use crate::presence::Attendance;
+use crate::reload::Refused;
 use crate::store::{Presence, Store};
 use crate::telemetry::{Recorder, Traces, UPKEEP};
 
@@ -49,6 +50,8 @@ pub(super) struct Running {
     election: Option<watch::Receiver<View>>,
     /// What one elector leaves to the next.
     memory: Memory,
+    /// Told with the replica's presence.
+    refused: Refused,
     started: Instant,
     /// What the admin server tells about; follows all of the above.
     told: watch::Sender<AdminState>,
@@ -76,7 +79,11 @@ pub(super) struct PollingParts {
 
 impl Running {
     /// Starts all parts.
-    pub(super) fn start(app: App, shutdown: &CancellationToken) -> Result<Self, AppError> {
+    pub(super) fn start(
+        app: App,
+        refused: Refused,
+        shutdown: &CancellationToken,
+    ) -> Result<Self, AppError> {
         let App { config, role, store, clock, recorder, traces, .. } = app;
         let (hub, gateway, admin, more_routes) = (app.hub, app.gateway, app.admin, app.more_routes);
         let config = Arc::new(config);
@@ -99,6 +106,7 @@ impl Running {
             room: Room::new(config.gateway.max_streams),
             election: None,
             memory: Memory::default(),
+            refused,
             started: Instant::now(),
             member: Group::within(shutdown),
             follower: Group::within(shutdown),
@@ -183,7 +191,8 @@ impl Running {
         let journal = self.polling.as_ref().map(|polling| Arc::clone(&polling.journal));
         let attendance =
             Attendance::new(Arc::clone(&self.store), self.presence(), self.election.clone())
-                .counting(self.hub.clone(), journal, self.started);
+                .counting(self.hub.clone(), journal, self.started)
+                .telling(self.refused.clone());
         let reachability = self.polling.as_ref().map(|polling| polling.reachability.subscribe());
         self.member.spawn(attendance.keep(reachability, token));
         self.tell();

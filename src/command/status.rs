@@ -101,6 +101,12 @@ pub(super) fn is_silent(replica: &Presence, now: Option<u64>) -> bool {
     since.is_some_and(|now| now.saturating_sub(replica.seen_at) > SILENT)
 }
 
+/// A replica's version, and what else is to be known of what it runs with.
+pub(super) fn version(replica: &Presence) -> String {
+    let refused = if replica.config_refused { ", configuration refused" } else { "" };
+    format!("{}{refused}", replica.version)
+}
+
 fn replicas(report: &ClusterReport) -> String {
     let leader = report.leader.as_ref().map(|leader| leader.replica.as_str());
     let row = |replica: &Presence| {
@@ -111,7 +117,8 @@ fn replicas(report: &ClusterReport) -> String {
             false => "",
         };
         let hosts = replica.hosts.map_or_else(|| "–".to_owned(), |hosts| hosts.to_string());
-        [&*replica.replica, standing, &*replica.role, &*hosts, &*replica.version, &*replica.address]
+        let version = version(replica);
+        [&*replica.replica, standing, &*replica.role, &*hosts, &*version, &*replica.address]
             .map(str::to_owned)
             .to_vec()
     };
@@ -224,7 +231,7 @@ mod tests {
                 presence("alhena", "poller", Some(Hosts { reachable: 3, checked: 3 })),
                 presence("castor", "all", Some(Hosts { reachable: 1, checked: 3 })),
                 Presence { seen_at: 2_000, ..presence("pollux", "all", None) },
-                presence("tejat", "gateway", None),
+                Presence { config_refused: true, ..presence("tejat", "gateway", None) },
             ],
             timeline: Vec::new(),
             served: ServedReport::default(),
@@ -233,11 +240,11 @@ mod tests {
             endpoints: None,
         };
         let expected = "\
-REPLICA           ROLE     HOSTS  VERSION  ADDRESS
-alhena   standby  poller   3/3    1.2.3    http://10.1.2.3:9090
-castor   leader   all      1/3    1.2.3    http://10.1.2.3:9090
-pollux   silent   all      –      1.2.3    http://10.1.2.3:9090
-tejat             gateway  –      1.2.3    http://10.1.2.3:9090
+REPLICA           ROLE     HOSTS  VERSION                       ADDRESS
+alhena   standby  poller   3/3    1.2.3                         http://10.1.2.3:9090
+castor   leader   all      1/3    1.2.3                         http://10.1.2.3:9090
+pollux   silent   all      –      1.2.3                         http://10.1.2.3:9090
+tejat             gateway  –      1.2.3, configuration refused  http://10.1.2.3:9090
 ";
         assert_eq!(replicas(&report), expected);
     }

@@ -116,6 +116,9 @@ fn endpoint(
     let name = name(&section, index, names, reader);
     let url = url(&section, reader);
     let own = policy(&section, reader);
+    if let Some(url) = &url {
+        one_place_for_credentials(&section, url, &own.headers, reader);
+    }
     if !own.has_every && !defaults.has_every {
         reader.missing(&section, "every", DURATION);
     }
@@ -194,6 +197,22 @@ fn url(section: &Section<'_>, reader: &mut Reader<'_>) -> Option<Url> {
             reader.refuse(setting.position, setting.trail, message);
             None
         }
+    }
+}
+
+/// Refuses credentials in the URL beside those in a header of the endpoint's own: one would not be sent.
+fn one_place_for_credentials(
+    section: &Section<'_>,
+    url: &Url,
+    headers: &[(String, Secret)],
+    reader: &mut Reader<'_>,
+) {
+    let in_url = !url.username().is_empty() || url.password().is_some();
+    let header = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+    if let (true, Some((name, _)), Some(setting)) = (in_url, header, section.get("url")) {
+        let message =
+            format!("expected credentials in one place, found them in headers.{name} too");
+        reader.refuse(setting.position, setting.trail, message);
     }
 }
 

@@ -1,9 +1,8 @@
 //! Foreign text in messages: short, on one line, and without the endpoint's secrets.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use url::Url;
 
+use super::credentials;
 use crate::config::EndpointConfig;
 
 /// The most characters quoted from an answer.
@@ -62,10 +61,7 @@ fn secrets(endpoint: &EndpointConfig) -> Vec<String> {
         endpoint.headers.iter().map(|(_, value)| value.expose().to_owned()).collect();
     values.extend(url.query().map(str::to_owned));
     values.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
-    if let Some(password) = url.password() {
-        values.push(password.to_owned());
-        values.push(BASE64.encode(format!("{}:{password}", url.username())));
-    }
+    values.extend(credentials::secrets(url));
     let parts: Vec<String> = values
         .iter()
         .flat_map(|value| value.split(|c: char| c.is_whitespace() || ";,:=&\"".contains(c)))
@@ -81,6 +77,9 @@ fn secrets(endpoint: &EndpointConfig) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use base64::Engine as _;
+    use base64::prelude::BASE64_STANDARD as BASE64;
 
     use super::*;
     use crate::config::{Expectation, Secret};

@@ -5,13 +5,15 @@ use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use reqwest::header::{
-    ETAG, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+    AUTHORIZATION, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    LAST_MODIFIED,
 };
 use reqwest::{Client, Method, Request, Response, StatusCode};
 
 use super::answer::{self, Answer};
 use super::change::content_hash;
 use super::client::{self, Trust};
+use super::credentials;
 use super::exchange::Exchange;
 use super::failure::{self, PollFailure, PollFailureKind, Progress, failure};
 use super::redirect;
@@ -225,7 +227,7 @@ async fn send(
     headers: HeaderMap,
     exchange: &mut Exchange,
 ) -> Result<Response, PollFailure> {
-    let mut place = endpoint.url.clone();
+    let mut place = credentials::without(&endpoint.url);
     let mut followed = 0;
     loop {
         let mut request = Request::new(Method::GET, place.clone());
@@ -243,8 +245,8 @@ async fn send(
     }
 }
 
-/// The endpoint's own headers, marked so that nothing shows or indexes their values. An error is
-/// the name of a header that cannot be sent.
+/// The endpoint's own headers, marked so that nothing shows or indexes their values; credentials in its
+/// URL count instead of a default. An error is the name of a header that cannot be sent.
 fn configured_headers(endpoint: &EndpointConfig) -> Result<HeaderMap, &str> {
     let mut headers = HeaderMap::new();
     for (name, value) in &endpoint.headers {
@@ -253,6 +255,12 @@ fn configured_headers(endpoint: &EndpointConfig) -> Result<HeaderMap, &str> {
             parsed.zip(HeaderValue::try_from(value.expose()).ok()).ok_or(name.as_str())?;
         value.set_sensitive(true);
         headers.append(parsed, value);
+    }
+    if let Some(basic) = credentials::basic(&endpoint.url) {
+        let mut value =
+            HeaderValue::try_from(format!("Basic {basic}")).map_err(|_| "Authorization")?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
     }
     Ok(headers)
 }

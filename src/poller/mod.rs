@@ -9,6 +9,7 @@ mod breaker;
 mod catch_up;
 mod change;
 mod client;
+mod credentials;
 mod duties;
 mod excerpt;
 mod exchange;

@@ -3,7 +3,7 @@
 use reqwest::header::LOCATION;
 use reqwest::{Response, Url};
 
-use super::{excerpt, failure};
+use super::{credentials, excerpt, failure};
 
 /// How many redirects of one poll are followed.
 const MOST_REDIRECTS: usize = 5;
@@ -36,19 +36,16 @@ pub(super) fn next(
     resolve(at, followed, &String::from_utf8_lossy(place.as_bytes())).map(Some)
 }
 
-/// Stays within the origin, a few times, and takes the credentials along.
+/// Stays within the origin, a few times. Credentials are in a header, wherever it leads.
 fn resolve(at: &Url, followed: usize, place: &str) -> Result<Url, RefusedRedirect> {
-    let mut next = at.join(place).map_err(RefusedRedirect::NoAddress)?;
+    let next = at.join(place).map_err(RefusedRedirect::NoAddress)?;
     if next.origin() != at.origin() {
         return Err(RefusedRedirect::OtherOrigin(excerpt::place(&next)));
     }
     if followed >= MOST_REDIRECTS {
         return Err(RefusedRedirect::TooMany(excerpt::place(&next)));
     }
-    // An error means that the address has no room for them, which one of the same origin has.
-    let (user, password) = (at.username().to_owned(), at.password().map(str::to_owned));
-    next.set_username(&user).and_then(|()| next.set_password(password.as_deref())).ok();
-    Ok(next)
+    Ok(credentials::without(&next))
 }
 
 #[cfg(test)]
@@ -62,9 +59,9 @@ mod tests {
 
     #[test]
     fn a_place_is_relative_to_what_was_asked() {
-        assert_eq!(resolved("d?e").unwrap(), "http://user:pw@a.example/b/d?e");
-        assert_eq!(resolved("/d").unwrap(), "http://user:pw@a.example/d");
-        assert_eq!(resolved("http://a.example:80/").unwrap(), "http://user:pw@a.example/");
+        assert_eq!(resolved("d?e").unwrap(), "http://a.example/b/d?e");
+        assert_eq!(resolved("/d").unwrap(), "http://a.example/d");
+        assert_eq!(resolved("http://u:p@a.example:80/").unwrap(), "http://a.example/");
     }
 
     #[test]

@@ -31,6 +31,9 @@ pub struct Presence {
     /// Polls that it has sent to backends since then.
     #[serde(default)]
     pub polls: u64,
+    /// Whether it refused the configuration in place, and runs on with the one before.
+    #[serde(default)]
+    pub config_refused: bool,
     /// When it told this, in ms by the store's clock. The store fills it in.
     #[serde(default)]
     pub seen_at: u64,

@@ -6,6 +6,7 @@ import http.server
 import itertools
 import json
 import pathlib
+import re
 import shutil
 import socket
 import subprocess
@@ -87,6 +88,7 @@ class Live:
         self.closing.callback(backend.shutdown)
         objects = render(self.values(f"http://127.0.0.1:{backend.server_port}"))
         self.rules = find(objects, "PrometheusRule")["spec"]
+        (self.scraped,) = find(objects, "PodMonitor")["spec"]["podMetricsEndpoints"]
         self.release = self.closing.enter_context(Release(objects, self.directory, self.pollux))
         self.redis = self.release.start_redis()
         secrets = self.release.secrets.values()
@@ -101,8 +103,8 @@ class Live:
             {"name": name, "url": f"{backend}/{name}", "every": "200ms"} for name in ENDPOINTS
         ]
         config = {"redis": None, "lease": LEASE, "endpoints": endpoints}
-        rules = {"monitoring": {"rules": {"enabled": True}}}
-        return values(rules, config=config, redis={"embedded": True})
+        watched = {part: {"enabled": True} for part in ("rules", "podMonitor")}
+        return values({"monitoring": watched}, config=config, redis={"embedded": True})
 
     def run(self, port, name, *command):
         """Starts a program that ends with all else, and waits until it answers at its port."""
@@ -123,12 +125,18 @@ class Live:
         return port
 
     def start_prometheus(self, exporter):
-        """Scrapes twice a second, with the labels that the monitors add."""
+        """Scrapes twice a second, as the operator would have it by the chart's PodMonitor."""
         port, file = free_port(), self.directory / "prometheus.yaml"
-        ours = {"namespace": "shop", "release": "prod"}
+        # The operator's own labels, of which `endpoint` is the port's name; and what it knows of the pod.
+        ours = {"namespace": "shop", "container": "pollux", "endpoint": self.scraped["port"]}
+        ours["__meta_kubernetes_pod_label_app_kubernetes_io_instance"] = "prod"
         pods = [
             {"targets": [f"127.0.0.1:{admin}"], "labels": ours | {"pod": pod}}
             for pod, (_, admin) in self.ports.items()
+        ]
+        relabelings = [
+            {re.sub("([A-Z])", lambda found: f"_{found[1].lower()}", key): of for key, of in one.items()}
+            for one in self.scraped["relabelings"]
         ]
         redis = [{"targets": [f"127.0.0.1:{exporter}"], "labels": {"namespace": "shop"}}]
         # At the pace of all else here, not at their own.
@@ -138,7 +146,7 @@ class Live:
             "global": {"scrape_interval": "500ms", "evaluation_interval": "1s"},
             "rule_files": ["rules.yaml"],
             "scrape_configs": [
-                {"job_name": "pollux", "static_configs": pods},
+                {"job_name": "pollux", "static_configs": pods, "relabel_configs": relabelings},
                 {"job_name": "redis", "static_configs": redis},
             ],
         }

@@ -90,6 +90,17 @@ def test_a_variable_for_a_port_is_refused(where, variable):
     assert f"- {where} has {variable}, which the chart sets by config.{server}.listen: set that" in said
 
 
+@pytest.mark.parametrize("where", ["extraEnv", "gateway.extraEnv"])
+def test_a_variable_for_what_pods_have_of_the_chart_is_refused(where):
+    # Pods would be killed before a longer drain is over, and two replicas of one name are one.
+    names = ["POLLUX__DRAIN", "POLLUX__REPLICA", "POLLUX__ADDRESS"]
+    env = {"extraEnv": [{"name": name, "value": "120s"} for name in names]}
+    said = refusal(values({"gateway": env} if where == "gateway.extraEnv" else env))
+    assert f"- {where} has POLLUX__DRAIN, which the chart sets by config.drain: set that" in said
+    for name in names[1:]:
+        assert f"- {where} has {name}: each pod has its own" in said
+
+
 @pytest.mark.parametrize(
     ("drain", "seconds"),
     [

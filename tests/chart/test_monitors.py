@@ -37,6 +37,16 @@ def test_the_operator_takes_what_is_rendered(monitor, more):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize(("monitor", "kind"), [("podMonitor", "podMetricsEndpoints"), ("serviceMonitor", "endpoints")])
+def test_no_label_of_the_operator_takes_the_place_of_one_of_pollux(monitor, kind):
+    # The operator makes a target's `endpoint` of its port, before these relabelings; a label of the same
+    # name in what is scraped becomes `exported_endpoint`, which neither dashboard nor alerts ask for.
+    objects = monitoring(**{monitor: MORE})
+    (endpoint,) = find(objects, monitor[0].upper() + monitor[1:])["spec"][kind]
+    assert {"action": "labeldrop", "regex": "endpoint"} in endpoint["relabelings"]
+    assert endpoint["relabelings"][-1] == MORE["relabelings"][0]
+
+
 def test_what_the_operator_would_refuse_is_found():
     objects = monitoring(podMonitor={})
     find(objects, "PodMonitor")["spec"]["podMetricsEndpoints"][0]["interval"] = "often"

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 import yaml
 from chart import CHART, values
-from matrix import MATRIX
+from matrix import MATRIX, NETWORK
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +67,22 @@ def test_they_differ_with_the_values(noting):
     ]:
         assert part in noting(of)
     assert "helm test" not in noting(MATRIX["one without redis"])
+    polled = ["http://h/", "https://h/", "http://u:p@h:9000/a:1", "https://[::1]/", "http://${env:HOST}:7/"]
+    endpoints = [{"name": f"e{at}", "url": url, "every": "1s"} for at, url in enumerate(polled)]
+    of = values(config={"endpoints": endpoints}, networkPolicy=NETWORK)
+    assert [line for line in noting(of).splitlines() if "backends.ports lacks" in line] == [
+        "NOTE: networkPolicy.backends.ports lacks 9000, a port in config.endpoints. Unless a Service makes another of it,"
+    ]
+    assert "backends.ports lacks" not in noting(values(config={"endpoints": endpoints}))
+    traced = {"config": {"traces": {"endpoint": "http://collector.example:4318"}}}
+    collector, said = {"ports": [{"port": 4318}]}, "add a rule to networkPolicy.extraEgress"
+    assert said in noting(values(traced, networkPolicy=NETWORK))
+    for of in (
+        values(traced),
+        values(networkPolicy=NETWORK),
+        values(traced, networkPolicy=NETWORK | {"extraEgress": [collector]}),
+    ):
+        assert said not in noting(of)
     known = {"enabled": True, "runbookUrl": "https://wiki.example/RUNBOOK.md"}
     for of in (values(), values(monitoring={"rules": known})):
         assert "runbookUrl" not in noting(of)

@@ -79,6 +79,11 @@ def test_a_release_without_a_configuration_says_what_to_set():
             "autoscaling.enabled has nothing to go by",
         ),
         (
+            {"gateway": {**SEPARATE, "resources": {"limits": {"memory": "1Gi"}}}, "autoscaling": {"enabled": True}},
+            "autoscaling.targetCPUUtilizationPercentage is a share of the CPU that gateways request, and "
+            "gateway.resources.requests.cpu is missing",
+        ),
+        (
             {"podDisruptionBudget": {"minAvailable": 3}},
             "podDisruptionBudget.minAvailable is 3 of 3 replicas: none could ever be evicted, and no "
             "node with one of them drained. Lower it, or set podDisruptionBudget.enabled=false.",

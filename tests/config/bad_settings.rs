@@ -211,6 +211,11 @@ pub(crate) fn of_an_endpoint() -> Vec<(&'static str, &'static str, &'static str)
         ),
         (
             "url: http://localhost/",
+            "url: http://u:hunter2@localhost/\n    headers: {authorization: x}",
+            "4: endpoints[0].url: expected credentials in one place, found them in headers.authorization too",
+        ),
+        (
+            "url: http://localhost/",
             "url: http://",
             "4: endpoints[0].url: expected an http or https URL such as https://example.com/prices: empty host",
         ),

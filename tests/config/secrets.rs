@@ -77,7 +77,7 @@ endpoints:
   - name: a
     url: http://me:hunter2@localhost/?key=hunter2
     every: 1s
-    headers: {Authorization: hunter2}
+    headers: {X-Api-Key: hunter2}
 ";
     let config = load(yaml).unwrap();
     assert_eq!(config.endpoints[0].url.password(), Some("hunter2"));

@@ -77,9 +77,9 @@ class Replica {
   constructor(name, directory, configuration) {
     this.name = name;
     this.log = join(directory, `${name}.log`);
-    const file = join(directory, `${name}.yaml`);
-    writeFileSync(file, configuration);
-    this.process = spawn(process.env.POLLUX, ["run", "--config", file], {
+    this.file = join(directory, `${name}.yaml`);
+    writeFileSync(this.file, configuration);
+    this.process = spawn(process.env.POLLUX, ["run", "--config", this.file], {
       env: {
         ...process.env, POLLUX__REPLICA: name,
         POLLUX__GATEWAY__LISTEN: "127.0.0.1:0", POLLUX__ADMIN__LISTEN: "127.0.0.1:0",

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -372,6 +373,28 @@ test("a difference is offered of what was fetched, as soon as there is a history
       });
     });
     assert.deepEqual(offered, [[false, false], [true, false], [false, false]]);
+    await page.context().close();
+  } finally {
+    await cluster.stop();
+  }
+});
+
+test("a replica that refuses its new configuration says so on everybody's page", async () => {
+  const cluster = await startCluster({ names: ["castor", "alhena"] });
+  try {
+    const { admin } = cluster.named("alhena");
+    const { file } = cluster.named("castor");
+    const good = readFileSync(file, "utf8");
+    writeFileSync(file, `${good}\ndrian: 5s\n`);
+    const page = await open(chromium.browser, admin);
+    const refusing = page.locator(".replica", { hasText: "refuses its new configuration" });
+    await refusing.waitFor({ timeout: DEADLINE });
+    assert.equal(await refusing.count(), 1);
+    assert.match(await refusing.locator("h3").textContent(), /^castor/);
+    assert.deepEqual(await violations(page), []);
+    writeFileSync(file, good);
+    await refusing.waitFor({ state: "detached", timeout: DEADLINE });
+    assert.deepEqual(page.problems, []);
     await page.context().close();
   } finally {
     await cluster.stop();

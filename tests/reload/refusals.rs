@@ -21,6 +21,18 @@ async fn a_bad_file_changes_nothing_and_is_counted_and_said_until_it_is_mended()
     let error = logged["error"].as_str().expect("why");
     assert!(error.contains("did you mean `drain`?") && error.contains(":4"), "{error}");
 
+    let refuses = |expected: bool| {
+        let replica = &replica;
+        async move {
+            eventually(DEADLINE, "the cluster is told within ten seconds", || async {
+                let report = replica.admin_json("/v1/cluster").await?;
+                (report["replicas"][0]["config_refused"] == expected).then_some(())
+            })
+            .await;
+        }
+    };
+    refuses(true).await;
+
     let polled = requests(&backend, "a");
     eventually(DEADLINE, "it polls on", || async {
         (requests(&backend, "a") > polled + 3).then_some(())
@@ -33,6 +45,7 @@ async fn a_bad_file_changes_nothing_and_is_counted_and_said_until_it_is_mended()
     answers(&replica.gateway, "b", 200).await;
     replica.reloaded("applied", 1).await;
     assert_eq!(replica.metric("pollux_config_refused", "").await, 0.0);
+    refuses(false).await;
 }
 
 #[tokio::test]

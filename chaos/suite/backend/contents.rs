@@ -22,6 +22,8 @@ pub(super) struct Contents {
     numbers: [u64; ENDPOINTS.len()],
     calm_since: Option<Instant>,
     held: bool,
+    /// What they were when they were held.
+    kept: [u64; ENDPOINTS.len()],
 }
 
 /// An answer.
@@ -34,6 +36,16 @@ pub(super) struct Answer {
 impl Contents {
     pub(super) fn hold(&mut self) {
         self.held = true;
+        self.kept = self.numbers;
+    }
+
+    pub(super) fn release(&mut self) {
+        self.held = false;
+    }
+
+    pub(super) fn go_back(&mut self) {
+        self.held = true;
+        self.numbers = self.kept;
     }
 
     /// The next answer of one of [`ENDPOINTS`].
@@ -96,5 +108,17 @@ mod tests {
         }
         // One that was not asked for before has something to say all the same.
         assert_eq!(contents.answer(STEADY).body, "{\"endpoint\":\"steady\",\"answer\":1}");
+    }
+
+    #[test]
+    fn contents_go_back_to_what_was_held() {
+        let mut contents = Contents::default();
+        contents.answer(FAST);
+        contents.hold();
+        let held = contents.answer(FAST).body;
+        contents.release();
+        assert_ne!(contents.answer(FAST).body, held);
+        contents.go_back();
+        assert_eq!([contents.answer(FAST).body, contents.answer(FAST).body], [&*held; 2]);
     }
 }

@@ -13,8 +13,8 @@ use tokio::time::sleep;
 use super::Answering;
 use super::connection::Caller;
 
-/// How much more than any poller takes there is in a huge answer: beyond the default of `max_body`.
-const HUGE: usize = 12 << 20;
+/// How much there is in a huge answer: far beyond `max_body`, which is 64 KiB in every run.
+const HUGE: usize = 1 << 20;
 const PIECE: usize = 64 * 1024;
 /// How long the rest of a half-sent answer is waited for before the connection ends.
 const HALF_WAY: Duration = Duration::from_millis(50);

@@ -80,14 +80,19 @@ impl Backend {
         self.desk.contents.lock().hold();
     }
 
+    /// Lets contents change again.
+    pub(crate) fn release(&self) {
+        self.desk.contents.lock().release();
+    }
+
+    /// Takes all contents back to what they were when they were held, and holds them.
+    pub(crate) fn go_back(&self) {
+        self.desk.contents.lock().go_back();
+    }
+
     /// Fails the polls of an endpoint that arrive from now on, in that way alone.
     pub(crate) fn fail(&self, endpoint: &str, failure: Failure) {
         self.desk.failures.lock().set(endpoint, failure);
-    }
-
-    /// Fails the polls of all endpoints.
-    pub(crate) fn fail_all(&self, failure: Failure) {
-        ENDPOINTS.iter().for_each(|endpoint| self.fail(endpoint, failure));
     }
 
     /// Answers an endpoint well again.
@@ -95,9 +100,9 @@ impl Backend {
         self.desk.failures.lock().remove(endpoint);
     }
 
-    /// Answers all endpoints well again.
-    pub(crate) fn heal_all(&self) {
-        ENDPOINTS.iter().for_each(|endpoint| self.heal(endpoint));
+    /// Whether a poll of an endpoint has arrived at `t` or later.
+    pub(crate) fn was_asked_since(&self, t: u64, endpoint: &str) -> bool {
+        self.polls_since(t).iter().any(|poll| poll.endpoint == endpoint)
     }
 
     /// The polls that arrived at `t` or later, in µs since the run began, in the order of their arrival.

@@ -65,7 +65,7 @@ pub(super) fn yaml(
          history: {}\ndrain: 5s\n\
          gateway: {{ listen: \"0.0.0.0:{GATEWAY_PORT}\" }}\n\
          admin: {{ listen: \"0.0.0.0:{ADMIN_PORT}\" }}\n\
-         defaults: {{ timeout: 2s }}\nendpoints:\n",
+         defaults: {{ timeout: 2s, max_body: 64KiB }}\nendpoints:\n",
         layout.history,
     );
     for Endpoint { name, every_ms, .. } in endpoints() {

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use pollux::model::Version;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use self::getting::Getting;
@@ -25,6 +27,11 @@ use crate::history::History;
 const STEADY_EACH: usize = 2;
 /// How many clients ask again and again.
 const GETTING: usize = 2;
+/// A crowd of more than this follows one endpoint alone, or a machine that holds thousands of clients would
+/// have no time for anything else.
+const CROWD_FOLLOWS_ALL: usize = 500;
+/// Of so many in the crowd one can be made to stop reading.
+const ONE_IN: usize = 20;
 /// Within which time the crowd comes, per client.
 const CROWD_JOINS: Duration = Duration::from_millis(1);
 
@@ -34,12 +41,15 @@ pub(crate) struct Readers {
     /// How many of them keep a stream.
     streaming: usize,
     reading: JoinSet<()>,
+    stalled: watch::Sender<bool>,
+    /// Their own, so that thousands who get something at once do not keep those waiting who stamp what
+    /// backend and Redis see. There until it is dropped.
+    runtime: Option<Runtime>,
 }
 
 impl Readers {
     /// Starts the clients: `sse-1` and so on, `restless`, `slow`, `get-1` and so on, and a crowd of so many
-    /// more: `crowd-1` and so on. Those of the crowd follow [`CALM`] alone, or a machine that holds
-    /// thousands of them would have no time for anything else; all others follow `endpoints`.
+    /// more: `crowd-1` and so on. A large crowd follows [`CALM`] alone; all others follow `endpoints`.
     pub(crate) fn start(
         history: &History,
         gateways: &[(&str, SocketAddr)],
@@ -50,17 +60,21 @@ impl Readers {
         let gateways: Arc<[Gateway]> =
             gateways.iter().map(|&(name, at)| Gateway { name: name.to_owned(), at }).collect();
         let count = gateways.len();
+        let stalled = watch::Sender::new(false);
         let mut readers = Vec::new();
         let mut reading = JoinSet::new();
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a thread");
         let mut add = |name: String, endpoints: &[&str]| {
-            let reader = Reader::new(name, endpoints, Arc::clone(&gateways), history);
+            let reader =
+                Reader::new(name, endpoints, Arc::clone(&gateways), history, stalled.subscribe());
             readers.push(Arc::clone(&reader));
             reader
         };
         let mut rng = Rng::with_seed(seed);
         let mut stream = |reader, habit, number, delay| {
             let streaming = Streaming::new(reader, habit, number % count, rng.fork());
-            reading.spawn(streaming.run(delay));
+            reading.spawn_on(streaming.run(delay), runtime.handle());
         };
         for number in 0..STEADY_EACH * count {
             let reader = add(format!("sse-{}", number + 1), endpoints);
@@ -68,17 +82,20 @@ impl Readers {
         }
         stream(add("restless".to_owned(), endpoints), Habit::Restless, 0, Duration::ZERO);
         stream(add("slow".to_owned(), endpoints), Habit::Slow, 1, Duration::ZERO);
+        let follows = if crowd > CROWD_FOLLOWS_ALL { &[CALM][..] } else { endpoints };
         for number in 0..crowd {
-            let reader = add(format!("crowd-{}", number + 1), &[CALM]);
+            let reader = add(format!("crowd-{}", number + 1), follows);
             let delay = CROWD_JOINS * u32::try_from(number).unwrap_or(u32::MAX);
-            stream(reader, Habit::Obedient, number, delay);
+            let stalls = number.is_multiple_of(ONE_IN);
+            let habit = if stalls { Habit::Stalling } else { Habit::Obedient };
+            stream(reader, habit, number, delay);
         }
         for number in 0..GETTING {
             let reader = add(format!("get-{}", number + 1), endpoints);
-            reading.spawn(Getting::new(reader, number % count).run());
+            reading.spawn_on(Getting::new(reader, number % count).run(), runtime.handle());
         }
         let streaming = readers.len() - GETTING;
-        Self { readers, streaming, reading }
+        Self { readers, streaming, reading, stalled, runtime: Some(runtime) }
     }
 
     /// The names of all clients.
@@ -102,6 +119,16 @@ impl Readers {
         self.streaming
     }
 
+    /// Lets one in twenty of the crowd stop reading.
+    pub(crate) fn stall(&self) {
+        self.stalled.send_replace(true);
+    }
+
+    /// Lets all read again.
+    pub(crate) fn resume(&self) {
+        self.stalled.send_replace(false);
+    }
+
     /// How many clients have a stream now, by gateway.
     pub(crate) fn connected(&self) -> HashMap<String, usize> {
         let mut connected = HashMap::new();
@@ -115,5 +142,14 @@ impl Readers {
     pub(crate) async fn stop(&mut self) {
         self.reading.shutdown().await;
         self.readers.iter().for_each(|reader| reader.set_connected(None));
+    }
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Waiting for its thread is not allowed where it is dropped.
+            runtime.shutdown_background();
+        }
     }
 }

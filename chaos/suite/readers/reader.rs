@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use pollux::model::Version;
+use tokio::sync::watch;
 
 use crate::history::{Event, Function, History, Kind};
 use crate::publication::Publication;
@@ -27,6 +28,8 @@ pub(super) struct Reader {
     held: Mutex<HashMap<String, Version>>,
     /// The gateway that it has a stream of.
     connected: Mutex<Option<usize>>,
+    /// Whether those that can stop reading have to.
+    stalled: watch::Receiver<bool>,
 }
 
 impl Reader {
@@ -35,9 +38,11 @@ impl Reader {
         endpoints: &[&str],
         gateways: Arc<[Gateway]>,
         history: &History,
+        stalled: watch::Receiver<bool>,
     ) -> Arc<Self> {
         Arc::new(Self {
             name,
+            stalled,
             endpoints: endpoints.iter().map(|&name| name.to_owned()).collect(),
             gateways,
             history: history.clone(),
@@ -49,6 +54,12 @@ impl Reader {
     /// What it has of each endpoint.
     pub(super) fn held(&self) -> HashMap<String, Version> {
         self.held.lock().clone()
+    }
+
+    /// Waits until nobody keeps it from reading.
+    pub(super) async fn until_it_may_read(&self) {
+        // An error: nobody can keep it any more.
+        self.stalled.clone().wait_for(|stalled| !stalled).await.ok();
     }
 
     /// Whether it has less than that of an endpoint that it asks for.

@@ -31,6 +31,8 @@ pub(super) enum Habit {
     Restless,
     /// Reads a little and pauses.
     Slow,
+    /// Stops reading while it is told to, and is obedient otherwise.
+    Stalling,
 }
 
 /// How long a restless reader stays, in ms.
@@ -90,7 +92,7 @@ impl Streaming {
                 _ => (self.gateway + 1) % self.reader.gateways.len(),
             };
             sleep(match self.habit {
-                Habit::Obedient => self.parser.retry().unwrap_or(RETRY),
+                Habit::Obedient | Habit::Stalling => self.parser.retry().unwrap_or(RETRY),
                 _ => Duration::from_millis(self.rng.u64(BACK_MS)),
             })
             .await;
@@ -132,7 +134,8 @@ impl Streaming {
     }
 
     async fn open(&self, gateway: &Gateway) -> io::Result<Answer> {
-        let buffer = (self.habit == Habit::Slow).then_some(SLOW_BUFFER);
+        let small = matches!(self.habit, Habit::Slow | Habit::Stalling);
+        let buffer = small.then_some(SLOW_BUFFER);
         let stream = http::connect(gateway.at, buffer).await?;
         let mut headers = "accept: text/event-stream\r\n".to_owned();
         if !self.parser.last_id().is_empty() {
@@ -162,6 +165,9 @@ impl Streaming {
         let most = if slow { SLOW_PIECE } else { PIECE };
         let mut portion = 0;
         loop {
+            if self.habit == Habit::Stalling {
+                self.reader.until_it_may_read().await;
+            }
             let mut body = Vec::new();
             let Ok(more) = timeout(SILENCE, answer.next(most, &mut body)).await else {
                 return Ok("the gateway was silent");

@@ -125,7 +125,13 @@ impl Effect {
         let key = std::str::from_utf8(key).ok()?;
         let (_, key) = key.strip_prefix("{pollux:")?.split_once("}:")?;
         match key {
-            "lease" if is(command, "PEXPIRE") || is(command, "SET") => Some(Self::Extended),
+            "lease" if is(command, "PEXPIRE") => Some(Self::Extended),
+            // An empty value writes nothing: a standby asks that way whether it could.
+            "lease"
+                if is(command, "SET") && rest.first().is_some_and(|value| !value.is_empty()) =>
+            {
+                Some(Self::Extended)
+            }
             "lease" if is(command, "DEL") => Some(Self::Deleted),
             "leader" if is(command, "HSET") => {
                 let lease = text(field(rest, "lease"));
@@ -226,14 +232,16 @@ mod tests {
                 done(&[LEASE_VALUE], &["GET C:lease", extending, "HSET C:leader alive x", "TIME"]);
             assert_eq!(events, [(1, ok(Function::Renew).lease(LEASE_HEX))]);
         }
-        assert!(done(&[LEASE_VALUE], &["GET C:lease"]).is_empty());
+        for asking in ["GET C:lease", "SET C:lease  XX"] {
+            assert!(done(&[LEASE_VALUE], &[asking]).is_empty(), "{asking}");
+        }
     }
 
     #[test]
     fn a_lease_is_given_back_or_taken_away() {
-        let cleared = format!("HSET C:leader lease  alive ");
+        let cleared = "HSET C:leader lease  alive ";
         let released = "XADD C:timeline MAXLEN ~ 100 * event released replica castor term 9";
-        let events = done(&[LEASE_VALUE], &["DEL C:lease", &cleared, released]);
+        let events = done(&[LEASE_VALUE], &["DEL C:lease", cleared, released]);
         assert_eq!(events, [(1, ok(Function::Release).term(9))]);
         let reaped = "XADD C:timeline MAXLEN ~ 100 * event reaped replica pollux term 8";
         let events = done(&[LEASE_VALUE], &["DEL C:lease", reaped]);

@@ -85,6 +85,20 @@ cluster. Not those that a variable or file holds, which are not known here. */}}
 {{- toYaml (uniq $ports) -}}
 {{- end -}}
 
+{{/* The ports in the URLs of config.endpoints, as a list of texts. Not those that a variable or file holds. */}}
+{{- define "pollux.backendPorts" -}}
+{{- $ports := list -}}
+{{- range .Values.config.endpoints -}}
+{{- $url := toString .url -}}
+{{- if not (contains "${" $url) -}}
+{{- $authority := regexReplaceAll "^https?://([^/?#]*@)?([^/?#]*).*$" $url "${2}" -}}
+{{- $default := ternary "443" "80" (hasPrefix "https:" $url) -}}
+{{- $ports = append $ports (regexFind ":[0-9]+$" $authority | trimPrefix ":" | default $default) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml (uniq $ports) -}}
+{{- end -}}
+
 {{/* A list of numbers as a list of texts. */}}
 {{- define "pollux.texts" -}}
 {{- $texts := list -}}

@@ -61,12 +61,17 @@ config:
 {{- end -}}
 {{- end -}}
 {{- range $from, $env := dict "extraEnv" .Values.extraEnv "gateway.extraEnv" .Values.gateway.extraEnv -}}
-{{- range $server := list "gateway" "admin" -}}
-{{- $variable := printf "POLLUX__%s__LISTEN" (upper $server) -}}
+{{- /* Ports and the time to leave are in the pods, too. */ -}}
+{{- range $variable, $setting := dict "POLLUX__GATEWAY__LISTEN" "config.gateway.listen" "POLLUX__ADMIN__LISTEN" "config.admin.listen" "POLLUX__DRAIN" "config.drain" -}}
 {{- range $env -}}
 {{- if eq .name $variable -}}
-{{- $problems = append $problems (printf "%s has %s, which the chart sets by config.%s.listen: set that, and leave the variable out." $from $variable $server) -}}
+{{- $problems = append $problems (printf "%s has %s, which the chart sets by %s: set that, and leave the variable out." $from $variable $setting) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $env -}}
+{{- if has .name (list "POLLUX__REPLICA" "POLLUX__ADDRESS") -}}
+{{- $problems = append $problems (printf "%s has %s: each pod has its own, which the chart fills in." $from .name) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -121,6 +126,11 @@ config:
 {{- end -}}
 {{- if gt (int $scaling.minReplicas) (int $scaling.maxReplicas) -}}
 {{- $problems = append $problems (printf "autoscaling.minReplicas (%d) is more than autoscaling.maxReplicas (%d)." (int $scaling.minReplicas) (int $scaling.maxReplicas)) -}}
+{{- end -}}
+{{- $resources := .Values.gateway.resources | default .Values.resources -}}
+{{- $cpu := or ($resources.requests | default dict).cpu ($resources.limits | default dict).cpu -}}
+{{- if and $scaling.targetCPUUtilizationPercentage (not $cpu) -}}
+{{- $problems = append $problems (printf "autoscaling.targetCPUUtilizationPercentage is a share of the CPU that gateways request, and %s.requests.cpu is missing: add it, or set the percentage to 0 and scale by autoscaling.metrics." (ternary "gateway.resources" "resources" (not (empty .Values.gateway.resources)))) -}}
 {{- end -}}
 {{- if not (or $scaling.targetCPUUtilizationPercentage $scaling.metrics) -}}
 {{- $problems = append $problems "autoscaling.enabled has nothing to go by: set autoscaling.targetCPUUtilizationPercentage or autoscaling.metrics." -}}

@@ -140,7 +140,8 @@ function showReplica(replica) {
   facts.replaceChildren(
     make("span", "", make("b", "", ROLES[replica.role] ?? replica.role)),
     make("span", "", "Pollux ", make("b", "", replica.version)),
-    ...(replica.role === "gateway" ? [] : [make("span", "", "hosts reached ", reach)]));
+    ...(replica.role === "gateway" ? [] : [make("span", "", "hosts reached ", reach)]),
+    ...(replica.config_refused ? [make("b", "short", "refuses its new configuration: see its log")] : []));
   setText(address, replica.address);
 }
 

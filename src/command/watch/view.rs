@@ -1,7 +1,9 @@
 use std::time::Duration;
 
 use crate::admin::{ClusterReport, EndpointReport};
-use crate::command::status::{change_row, failures, is_silent, next, rough, saved, strip, symbol};
+use crate::command::status::{
+    change_row, failures, is_silent, next, rough, saved, strip, symbol, version,
+};
 use crate::command::terminal::{Colours, Paint, WIDEST_NAME, clip, width};
 use crate::command::text::{bytes, seconds};
 use crate::store::Presence;
@@ -134,7 +136,10 @@ impl View<'_> {
                 plain(replica.role.clone()),
                 plain(hosts),
                 plain(up.unwrap_or_else(|| "–".to_owned())),
-                plain(replica.version.clone()),
+                match replica.config_refused {
+                    true => painted(version(replica), Paint::Yellow),
+                    false => plain(version(replica)),
+                },
                 painted(replica.address.clone(), Paint::Dim),
             ]
         };

@@ -28,6 +28,7 @@ fn presence(replica: &str) -> Presence {
         reads: 7,
         deliveries: 8,
         polls: 9,
+        config_refused: true,
         seen_at: 0,
     }
 }

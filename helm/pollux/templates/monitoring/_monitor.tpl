@@ -10,6 +10,9 @@ relabelings:
   # Dashboard and alerts tell releases apart by it.
   - sourceLabels: [__meta_kubernetes_pod_label_app_kubernetes_io_instance]
     targetLabel: release
+  # The operator puts the port's name into `endpoint`, and Pollux's own label would be renamed for it.
+  - action: labeldrop
+    regex: endpoint
   {{- with .monitor.relabelings }}
   {{- toYaml . | nindent 2 }}
   {{- end }}

@@ -1,0 +1,93 @@
+//! What each reader did and was given.
+
+use std::collections::BTreeMap;
+
+use pollux::model::Version;
+
+use crate::history::{Event, Function, Kind};
+
+/// The reader that pauses: what it is given late, it was told in time.
+const SLOW: &str = "slow";
+
+/// A client. It keeps streams, or asks again and again.
+#[derive(Default)]
+pub(crate) struct Reader<'a> {
+    pub(crate) connections: Vec<Connection<'a>>,
+    /// All that it got, over streams or not.
+    pub(crate) reads: Vec<&'a Event>,
+}
+
+/// A stream, or the attempt to have one.
+pub(crate) struct Connection<'a> {
+    pub(crate) begun: &'a Event,
+    /// When it was taken on, in µs.
+    pub(crate) opened: Option<u64>,
+    /// When it ended, in µs; `None`: it lasted until the end of the run.
+    pub(crate) ended: Option<u64>,
+    /// What it was given and told.
+    pub(crate) events: Vec<&'a Event>,
+}
+
+impl Reader<'_> {
+    /// Whether it keeps streams.
+    pub(crate) fn streams(&self) -> bool {
+        !self.connections.is_empty()
+    }
+}
+
+impl Connection<'_> {
+    /// Whether it was asked for that endpoint, as the note of `Connect` says; without a note, for all.
+    pub(crate) fn follows(&self, endpoint: &str) -> bool {
+        let note = self.begun.note.as_deref();
+        note.is_none_or(|names| names.split(',').any(|name| name == endpoint))
+    }
+
+    /// What its client said that it has.
+    pub(crate) fn said(&self) -> Version {
+        self.begun.of_version().unwrap_or(Version::NONE)
+    }
+}
+
+/// Whether a reader takes its time: when it got something says nothing about when it was sent.
+pub(crate) fn is_slow(name: &str) -> bool {
+    name.starts_with(SLOW)
+}
+
+/// All readers of a history.
+pub(crate) fn of(events: &[Event]) -> BTreeMap<&str, Reader<'_>> {
+    let mut readers: BTreeMap<&str, Reader<'_>> = BTreeMap::new();
+    for event in events {
+        match (event.f, event.kind) {
+            (Function::Connect, Kind::Invoke) => {
+                let begun = Connection { begun: event, opened: None, ended: None, events: vec![] };
+                let reader = readers.entry(&event.proc).or_default();
+                close(reader, event.t);
+                reader.connections.push(begun);
+            }
+            (Function::Connect, Kind::Ok) => {
+                let reader = readers.entry(&event.proc).or_default();
+                if let Some(last) = reader.connections.last_mut() {
+                    last.opened = Some(event.t);
+                }
+            }
+            (Function::Connect, _) => close(readers.entry(&event.proc).or_default(), event.t),
+            (Function::Read, Kind::Ok) | (Function::Stale | Function::Fresh, _) => {
+                let reader = readers.entry(&event.proc).or_default();
+                if event.f == Function::Read {
+                    reader.reads.push(event);
+                }
+                if let Some(last) = reader.connections.last_mut() {
+                    last.events.push(event);
+                }
+            }
+            _ => {}
+        }
+    }
+    readers
+}
+
+fn close(reader: &mut Reader<'_>, t: u64) {
+    if let Some(last) = reader.connections.last_mut() {
+        last.ended.get_or_insert(t);
+    }
+}

@@ -1,0 +1,6 @@
+mod clients;
+mod lease;
+mod manners;
+pub(crate) mod story;
+mod verdict;
+mod writing;

@@ -1,0 +1,9 @@
+//! The suite's own tests: those of what judges need no cluster, and run with all others.
+
+#![allow(clippy::expect_used, reason = "a test that cannot go on may as well stop")]
+#![allow(dead_code, reason = "who records is not here")]
+
+mod checker;
+mod history;
+mod report;
+mod run;
