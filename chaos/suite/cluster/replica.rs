@@ -191,11 +191,13 @@ impl Replica {
     /// [`Replica::until_ended`].
     pub(crate) async fn limit_memory(&self) -> Outcome<()> {
         self.with_memory(Group::exhaust)?;
-        let (http, url) = (self.http.clone(), self.admin("/metrics"));
+        let (http, url, node) =
+            (self.http.clone(), self.admin("/metrics"), Arc::clone(&self.node));
         self.limits.lock().pressing.spawn(async move {
             let ask = || async { http.get(&url).send().await?.bytes().await };
-            // Until it is gone.
-            while join_all((0..PRESSING).map(|_| ask())).await.iter().all(Result::is_ok) {}
+            while node.is_running() {
+                join_all((0..PRESSING).map(|_| ask())).await;
+            }
         });
         Ok(())
     }
