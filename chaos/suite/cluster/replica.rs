@@ -191,8 +191,7 @@ impl Replica {
     /// [`Replica::until_ended`].
     pub(crate) async fn limit_memory(&self) -> Outcome<()> {
         self.with_memory(Group::exhaust)?;
-        let (http, url, node) =
-            (self.http.clone(), self.admin("/metrics"), Arc::clone(&self.node));
+        let (http, url, node) = (self.http.clone(), self.admin("/metrics"), Arc::clone(&self.node));
         self.limits.lock().pressing.spawn(async move {
             let ask = || async { http.get(&url).send().await?.bytes().await };
             while node.is_running() {
