@@ -13,7 +13,8 @@ const ROOT: &str = "/sys/fs/cgroup";
 const PREFIX: &str = "pollux-chaos-";
 /// A group that is older, and empty, was left by a run that was killed.
 const OLD: Duration = Duration::from_secs(600);
-const PERIOD_US: f64 = 100_000.0;
+/// The longest that the kernel takes: a small share is then more than the millisecond that it gives at least.
+const PERIOD_US: f64 = 1_000_000.0;
 /// Steps in which the memory is made less than the process has.
 const STEPS: u64 = 64;
 
