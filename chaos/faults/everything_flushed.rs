@@ -1,5 +1,5 @@
-//! FLUSHALL: lease, record, snapshots and state are gone at once, while the server stays the same. The
-//! next term is above the old one all the same, and all snapshots come back.
+//! FLUSHALL: lease, record, snapshots and state are gone at once, while the server stays the same. Whoever
+//! leads next, the one who did perhaps, does so in a term above the old one, and all snapshots come back.
 
 use super::prelude::*;
 
@@ -7,19 +7,22 @@ pub(crate) const FAULT: Fault = Fault {
     number: 26,
     name: "everything-flushed",
     title: "FLUSHALL",
-    bound: |timing| Bound::Takeover(timing.retry_ms + 300),
+    // Noticed at the next renewal; then all is polled at once.
+    bound: |timing| Bound::Level(timing.retry_ms + 1000),
     changes: |_| 1,
+    reclaims: 1,
     made: Made::Here(|cluster| Box::pin(inject(cluster))),
     ..Fault::HARMLESS
 };
 
 async fn inject(cluster: &Cluster) -> Outcome<()> {
-    let leader = cluster.leader().await?;
+    let term = cluster.term().await?;
     let redis = cluster.redis.primary().await?;
     cluster.begins("FLUSHALL");
     let answer: String = redis.command(&["FLUSHALL"]).await?;
     cluster.landed(&answer);
-    cluster.until_leads_other_than(leader.name()).await?;
-    cluster.healed("another leads");
+    cluster.healed("what is gone can be written anew");
+    let above = || async { (cluster.term().await.ok()? > term).then_some(()) };
+    cluster.holds(cluster.timing.lease(), "a higher term is claimed", above).await?;
     cluster.until_published().await
 }

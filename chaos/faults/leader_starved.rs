@@ -1,4 +1,4 @@
-//! The leader gets two hundredths of a processor. Whether that is enough to lead is not promised; that
+//! The leader gets two thousandths of a processor. Whether that is enough to lead is not promised; that
 //! it acts within its lease alone is.
 
 use super::prelude::*;
@@ -17,8 +17,8 @@ pub(crate) const FAULT: Fault = Fault {
 
 async fn inject(cluster: &Cluster) -> Outcome<()> {
     let leader = cluster.leader().await?;
-    cluster.begins(&format!("a fiftieth of a processor for {}", leader.name()));
-    leader.limit_cpu(0.02).await?;
+    cluster.begins(&format!("two thousandths of a processor for {}", leader.name()));
+    leader.limit_cpu(0.002).await?;
     cluster.pass(cluster.timing.lease() * 2).await;
     cluster.landed(&leader.throttled()?);
     leader.unlimit_cpu().await?;

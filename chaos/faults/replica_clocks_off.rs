@@ -1,5 +1,4 @@
-//! The leader's wall clock goes an hour ahead and a standby's an hour back: nothing depends on them. The
-//! leader dies after that, so one of the others goes on where it stopped.
+//! The leader's wall clock goes an hour ahead and a standby's an hour back: nothing depends on them.
 
 use super::prelude::*;
 

@@ -23,6 +23,9 @@ pub(crate) const WATCHED: &str = "watched from here on";
 /// How the note begins by which a process (`Process`) says that it was started.
 pub(crate) const STARTED: &str = "started";
 
+/// How the error begins of a poll that was told when to come back; so many ms follow.
+pub(crate) const REST: &str = "429, come back after ms: ";
+
 /// How an operation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -43,6 +43,13 @@ impl Timing {
         Self { lease_ms, deadline_ms: lease_ms * 2 / 3, retry_ms: lease_ms / 6 }
     }
 
+    /// For how long a replica may act after it sent its last good renewal, in ms. The renew deadline counts
+    /// from the first renewal that went unanswered, a retry period later, and ends half the way from there
+    /// to the lease's end at the latest.
+    pub(crate) fn acts_for_ms(&self) -> u64 {
+        (self.deadline_ms + self.retry_ms).min((self.deadline_ms + self.lease_ms) / 2)
+    }
+
     pub(crate) fn lease(&self) -> Duration {
         Duration::from_millis(self.lease_ms)
     }

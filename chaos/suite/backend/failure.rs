@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::io;
 use std::time::{Duration, SystemTime};
+use std::{fmt, io};
 
 use axum::body::Body;
 use axum::http::{StatusCode, header};
@@ -12,6 +12,7 @@ use tokio::time::sleep;
 
 use super::Answering;
 use super::connection::Caller;
+use crate::history::REST;
 
 /// How much there is in a huge answer: far beyond `max_body`, which is 64 KiB in every run.
 const HUGE: usize = 1 << 20;
@@ -61,7 +62,7 @@ impl Failures {
 impl Failure {
     /// Fails a poll that would have been answered with `good`.
     pub(super) fn answer(self, good: &str, mut poll: Answering, caller: &Caller) -> Response {
-        poll.fails(&format!("{self:?}"));
+        poll.fails(&self.to_string());
         let json = [(header::CONTENT_TYPE, "application/json")];
         let length = [(header::CONTENT_LENGTH, good.len())];
         let half = Bytes::copy_from_slice(&good.as_bytes()[..good.len() / 2]);
@@ -80,6 +81,17 @@ impl Failure {
                 caller.is_to_be_reset();
                 (json, length, broken_off(None, poll)).into_response()
             }
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RetryAfter(wait) | Self::RetryAfterDate(wait) => {
+                write!(formatter, "{REST}{}", wait.as_millis())
+            }
+            other => write!(formatter, "{other:?}"),
         }
     }
 }

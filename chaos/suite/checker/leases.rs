@@ -1,7 +1,7 @@
 //! 3: nobody acts without a lease.
 //!
-//! A replica may poll until its renew deadline after it *sent* the last good renewal. When it sent that is
-//! not on record; that Redis did it is, and is later, so the rule here is the weaker one.
+//! A replica may poll for so long ([`crate::run::Timing::acts_for_ms`]) after it *sent* the last good renewal.
+//! When it sent that is not on record; that Redis did it is, and is later, so the rule here is the weaker one.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use crate::history::{Event, Function, Kind};
 pub(super) fn judge(ground: &Ground<'_>) -> Judgement {
     ground.needs(Kind::Invoke, Function::Poll, "poll")?;
     ground.needs(Kind::Ok, Function::Acquire, "claim")?;
-    let deadline = ground.run.timing.deadline_ms * 1000 + SLACK;
+    let deadline = ground.run.timing.acts_for_ms() * 1000 + SLACK;
     let watches: Vec<u64> = ground.watches().map(|watch| watch.t).collect();
     // What was done between the end of one watch and the next is not known, and may have been a renewal.
     let unseen = |poll: &Event| {

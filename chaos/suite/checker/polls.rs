@@ -1,8 +1,9 @@
 //! 14: the backend sees one poller. Requests follow the schedule, but for one with each claim, and for one
-//! retry period where the old leader could not be told that it leads no more.
+//! retry period where the old leader could not be told that it leads no more. A backend that asks for rest
+//! gets it.
 
-use super::ground::{Ground, Judgement, broken};
-use crate::history::{Event, Function, Kind};
+use super::ground::{Ground, Judgement, SLACK, broken, ms};
+use crate::history::{Event, Function, Kind, REST};
 
 pub(super) fn judge(ground: &Ground<'_>) -> Judgement {
     ground.needs(Kind::Invoke, Function::Poll, "poll")?;
@@ -22,6 +23,26 @@ pub(super) fn judge(ground: &Ground<'_>) -> Judgement {
             let (name, count) = (&endpoint.name, polls.len());
             let why = format!("{count} polls of {name}, where {allowed} are allowed");
             return broken(why, closest(&polls).as_slice());
+        }
+    }
+    rest(ground)
+}
+
+/// Nobody polls an endpoint before the time that its backend named.
+fn rest(ground: &Ground<'_>) -> Judgement {
+    for told in ground.all(Kind::Fail, Function::Poll) {
+        let Some(wait) = told.error.as_deref().and_then(|error| error.strip_prefix(REST)) else {
+            continue;
+        };
+        let until = told.t + wait.parse::<u64>().unwrap_or_default() * 1000;
+        // One that was under way could not know.
+        let early = |poll: &&Event| {
+            poll.endpoint == told.endpoint && poll.t > told.t + SLACK && poll.t + SLACK < until
+        };
+        if let Some(poll) = ground.all(Kind::Invoke, Function::Poll).find(early) {
+            let (name, after) = (told.endpoint.as_deref().unwrap_or_default(), ms(poll.t - told.t));
+            let why = format!("{name} is polled {after} ms after its backend asked for {wait} ms");
+            return broken(why, &[told, poll]);
         }
     }
     Ok(())

@@ -14,9 +14,8 @@ const CONTROLLERS: [&str; 2] = [CPU, MEMORY];
 const CPU: &str = "cpu";
 const MEMORY: &str = "memory";
 const PREFIX: &str = "pollux-chaos-";
-/// The shortest time that the kernel takes for a share, so that each burst is longer.
-const QUOTA_US: f64 = 1000.0;
-const LONGEST_PERIOD_US: f64 = 1_000_000.0;
+/// The longest that the kernel takes: a small share is then more than the millisecond that it gives at least.
+const PERIOD_US: f64 = 1_000_000.0;
 /// Steps in which the memory is made less than the process has.
 const STEPS: u64 = 64;
 
@@ -32,9 +31,10 @@ impl Group {
     /// A group with a node's process in it, which gets that share of one processor.
     pub(super) fn with_cpu(node: &Node, share: f64) -> Outcome<Self> {
         let group = Self::make(CPU, node)?;
-        let period = (QUOTA_US / share).clamp(QUOTA_US, LONGEST_PERIOD_US).round();
-        group.set("cpu.cfs_period_us", period)?;
-        group.set("cpu.cfs_quota_us", QUOTA_US)?;
+        // The kernel takes no quota below a millisecond.
+        let quota = (share * PERIOD_US).max(1000.0).round();
+        group.set("cpu.cfs_period_us", PERIOD_US)?;
+        group.set("cpu.cfs_quota_us", quota)?;
         group.set("cgroup.procs", node.id()?)?;
         Ok(group)
     }

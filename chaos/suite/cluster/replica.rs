@@ -140,7 +140,7 @@ impl Replica {
         Ok(self.http.get(self.admin("/metrics")).send().await?.text().await?)
     }
 
-    pub(super) async fn status(&self, path: &str) -> Option<u16> {
+    async fn status(&self, path: &str) -> Option<u16> {
         Some(self.http.get(self.admin(path)).send().await.ok()?.status().as_u16())
     }
 

@@ -14,6 +14,8 @@ impl Cluster {
     /// lease duration and 15 s it was not.
     pub(crate) async fn settle(&self) -> Option<u64> {
         self.backend.hold();
+        // Whoever leads renews, and says that it lives.
+        self.pass(self.timing.retry() * 2).await;
         let within = self.timing.lease() + WITHIN;
         let quiet = holds(within, "one leads and readers are level", || async {
             let before = self.versions().await.ok()?;

@@ -151,14 +151,13 @@ impl Cluster {
         Ok(())
     }
 
-    /// Waits until a replica has read its wall clock once more, as it is set by now. It does so for the
-    /// date of whatever it answers.
+    /// Waits until a replica has read its wall clock once more, as it is set by now: it dates its answers.
     pub(crate) async fn until_wall_clock_read(&self, replica: &Replica) -> Outcome<()> {
         let clock = replica.clock()?;
         let before = clock.wall_calls();
         let what = format!("{} reads its wall clock", replica.name());
         let read = || async {
-            replica.status("/livez").await?;
+            replica.metrics().await.ok()?;
             (clock.wall_calls() > before).then_some(())
         };
         holds(self.patience(), &what, read).await
