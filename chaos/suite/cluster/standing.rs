@@ -70,6 +70,14 @@ impl Cluster {
         Ok(others.filter(|replica| replica.is_running()).collect())
     }
 
+    /// The term of the leader.
+    pub(crate) async fn term(&self) -> Outcome<u64> {
+        holds(self.timing.lease() * 2, "somebody leads", || async {
+            Some(self.standing().await?.term)
+        })
+        .await
+    }
+
     /// Waits until another replica than this has claimed, and polls.
     pub(crate) async fn until_leads_other_than(&self, former: &str) -> Outcome<&Replica> {
         self.until_leads_other_than_within(former, self.patience()).await
