@@ -5,6 +5,7 @@
 mod address;
 mod checker;
 mod history;
+mod report;
 mod run;
 
 fn main() {}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pollux::model::Version;
 
-use crate::history::{Event, Function, Kind};
+use crate::history::{Event, FROZEN, Function, Kind, WOKEN};
 
 /// The reader that pauses: what it is given late, it was told in time.
 const SLOW: &str = "slow";
@@ -15,6 +15,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) connections: Vec<Connection<'a>>,
     /// All that it got, over streams or not.
     pub(crate) reads: Vec<&'a Event>,
+    /// When it was made to stop reading, and when it went on, in µs.
+    pub(crate) pauses: Vec<(u64, u64)>,
 }
 
 /// A stream, or the attempt to have one.
@@ -32,6 +34,11 @@ impl Reader<'_> {
     /// Whether it keeps streams.
     pub(crate) fn streams(&self) -> bool {
         !self.connections.is_empty()
+    }
+
+    /// Whether it was made to stop reading at any time between these, in µs.
+    pub(crate) fn pauses_within(&self, from: u64, to: u64) -> bool {
+        self.pauses.iter().any(|(since, until)| *since <= to && *until >= from)
     }
 }
 
@@ -80,6 +87,11 @@ pub(crate) fn of(events: &[Event]) -> BTreeMap<&str, Reader<'_>> {
                     last.events.push(event);
                 }
             }
+            (Function::Process, _) => {
+                if let Some(reader) = readers.get_mut(event.proc.as_str()) {
+                    pause(reader, event);
+                }
+            }
             _ => {}
         }
     }
@@ -89,5 +101,14 @@ pub(crate) fn of(events: &[Event]) -> BTreeMap<&str, Reader<'_>> {
 fn close(reader: &mut Reader<'_>, t: u64) {
     if let Some(last) = reader.connections.last_mut() {
         last.ended.get_or_insert(t);
+    }
+}
+
+fn pause(reader: &mut Reader<'_>, event: &Event) {
+    let note = event.note.as_deref().unwrap_or_default();
+    if note.starts_with(FROZEN) {
+        reader.pauses.push((event.t, u64::MAX));
+    } else if let Some((_, until)) = reader.pauses.last_mut().filter(|_| note.starts_with(WOKEN)) {
+        *until = event.t.min(*until);
     }
 }

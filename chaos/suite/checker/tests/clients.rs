@@ -3,7 +3,7 @@
 use pollux::model::Version;
 
 use super::story::{FAULT, HEAL, QUIET, Story, event, read};
-use crate::history::{Event, Function, Kind, WATCHED};
+use crate::history::{Event, FROZEN, Function, Kind, WATCHED, WOKEN};
 use crate::run::Invariant::{Integrity, NothingCurrentIsLost, ReadsAreMonotonic, StalenessIsSaid};
 
 fn connect(kind: Kind) -> Event {
@@ -175,6 +175,11 @@ fn a_reader_that_is_slow_or_gone_shows_nothing() {
         story.add(103, Event { proc: name.to_owned(), ..connect(Kind::Ok) });
     }
     story.breaks(StalenessIsSaid, "sse-9 was not told");
+    let mut stopped = story.clone();
+    let process = |note| event("sse-9", Kind::Info, Function::Process).note(note);
+    stopped.add(11_500, process(FROZEN));
+    stopped.add(15_200, process(WOKEN));
+    stopped.holds(StalenessIsSaid);
     story.add(15_000, connect(Kind::Info).error("gone"));
     story.holds(StalenessIsSaid);
 }
