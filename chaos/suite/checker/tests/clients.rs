@@ -208,3 +208,32 @@ fn nothing_fresh_is_called_stale() {
     story.add(HEAL + 2010, about(Function::Fresh));
     story.holds(StalenessIsSaid);
 }
+
+#[test]
+fn in_peace_each_check_counts_without_a_publication() {
+    let calm_of = |reader: &'static str| {
+        move |event: &Event| event.proc == reader && event.endpoint.as_deref() == Some("calm")
+    };
+    let about = |f| event("sse-1", Kind::Info, f).endpoint("calm");
+    // All that it got last is old, and was checked again and again.
+    let mut story = Story::valid();
+    story.remove(3900..FAULT, calm_of("sse-1"));
+    story.add(7000, about(Function::Stale));
+    story.add(7010, about(Function::Fresh));
+    story.breaks(StalenessIsSaid, "is stale, which it was not");
+
+    // 9 s after the heal peace is back. A check before may not have been heard of.
+    let mut story = Story::valid();
+    story.remove(11_000..60_000, calm_of("sse-1"));
+    story.add(HEAL + 9100, about(Function::Stale));
+    story.add(HEAL + 9110, about(Function::Fresh));
+    story.holds(StalenessIsSaid);
+    // One after it must have been.
+    let mut story = Story::valid();
+    story.remove(11_000..60_000, calm_of("sse-1"));
+    story.add(HEAL + 8000, about(Function::Stale));
+    story.add(HEAL + 10_240, about(Function::Fresh));
+    story.holds(StalenessIsSaid);
+    story.remove(HEAL + 10_240..60_000, |event| event.f == Function::Fresh);
+    story.breaks(StalenessIsSaid, "not told that calm is fresh again");
+}

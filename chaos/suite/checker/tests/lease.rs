@@ -63,6 +63,8 @@ fn a_takeover_has_its_bound() {
     story.holds(TakeoverInTime);
     story.run.bound = Bound::Takeover(139);
     story.breaks(TakeoverInTime, "it took 160 ms, and 139 ms are allowed");
+    // What the old leader sent before is no takeover.
+    story.add(FAULT + 1, poll("castor"));
     assert_eq!(story.verdict().measured, [160_000]);
 
     story.remove(FAULT..60_000, |event| event.proc == "pollux");
@@ -76,6 +78,8 @@ fn a_hand_over_is_from_release_to_claim() {
     story.is_unknown(TakeoverInTime, "nothing happened");
     story.add(CLAIM - 50, redis("castor", Function::Release).term(1000));
     story.holds(TakeoverInTime);
+    assert_eq!(story.verdict().measured, [50_000]);
+    story.add(CLAIM - 40, redis("castor", Function::Acquire).term(1500).lease("5dc"));
     assert_eq!(story.verdict().measured, [50_000]);
     story.run.bound = Bound::HandOver(20);
     story.breaks(TakeoverInTime, "it took 50 ms");
