@@ -9,6 +9,9 @@ use crate::history::{Event, FROZEN, Function, Kind, WOKEN};
 /// The reader that pauses: what it is given late, it was told in time.
 const SLOW: &str = "slow";
 
+/// How a stream ends that its own client leaves.
+const LEFT: &str = "the reader left";
+
 /// A client. It keeps streams, or asks again and again.
 #[derive(Default)]
 pub(crate) struct Reader<'a> {
@@ -22,10 +25,12 @@ pub(crate) struct Reader<'a> {
 /// A stream, or the attempt to have one.
 pub(crate) struct Connection<'a> {
     pub(crate) begun: &'a Event,
-    /// When it was taken on, in µs.
-    pub(crate) opened: Option<u64>,
+    /// That it was taken on.
+    pub(crate) taken_on: Option<&'a Event>,
     /// When it ended, in µs; `None`: it lasted until the end of the run.
     pub(crate) ended: Option<u64>,
+    /// Whether its own client ended it.
+    pub(crate) left: bool,
     /// What it was given and told.
     pub(crate) events: Vec<&'a Event>,
 }
@@ -49,6 +54,11 @@ impl Connection<'_> {
         note.is_none_or(|names| names.split(',').any(|name| name == endpoint))
     }
 
+    /// When it was taken on, in µs.
+    pub(crate) fn opened(&self) -> Option<u64> {
+        self.taken_on.map(|event| event.t)
+    }
+
     /// What its client said that it has.
     pub(crate) fn said(&self) -> Version {
         self.begun.of_version().unwrap_or(Version::NONE)
@@ -66,18 +76,24 @@ pub(crate) fn of(events: &[Event]) -> BTreeMap<&str, Reader<'_>> {
     for event in events {
         match (event.f, event.kind) {
             (Function::Connect, Kind::Invoke) => {
-                let begun = Connection { begun: event, opened: None, ended: None, events: vec![] };
+                let begun = Connection {
+                    begun: event,
+                    taken_on: None,
+                    ended: None,
+                    left: false,
+                    events: Vec::new(),
+                };
                 let reader = readers.entry(&event.proc).or_default();
-                close(reader, event.t);
+                close(reader, event);
                 reader.connections.push(begun);
             }
             (Function::Connect, Kind::Ok) => {
                 let reader = readers.entry(&event.proc).or_default();
                 if let Some(last) = reader.connections.last_mut() {
-                    last.opened = Some(event.t);
+                    last.taken_on = Some(event);
                 }
             }
-            (Function::Connect, _) => close(readers.entry(&event.proc).or_default(), event.t),
+            (Function::Connect, _) => close(readers.entry(&event.proc).or_default(), event),
             (Function::Read, Kind::Ok) | (Function::Stale | Function::Fresh, _) => {
                 let reader = readers.entry(&event.proc).or_default();
                 if event.f == Function::Read {
@@ -98,9 +114,10 @@ pub(crate) fn of(events: &[Event]) -> BTreeMap<&str, Reader<'_>> {
     readers
 }
 
-fn close(reader: &mut Reader<'_>, t: u64) {
-    if let Some(last) = reader.connections.last_mut() {
-        last.ended.get_or_insert(t);
+fn close(reader: &mut Reader<'_>, event: &Event) {
+    if let Some(last) = reader.connections.last_mut().filter(|last| last.ended.is_none()) {
+        last.ended = Some(event.t);
+        last.left = event.error.as_deref() == Some(LEFT);
     }
 }
 

@@ -92,7 +92,7 @@ impl<'a> Truth<'a> {
 
     /// Told within a second of each age that passes `stale_after`, or of the beginning of the stream.
     fn says_stale(&self, reader: &Reader<'_>, stream: &Connection<'_>) -> Judgement {
-        let Some(opened) = stream.opened else { return Ok(()) };
+        let Some(opened) = stream.opened() else { return Ok(()) };
         for (number, check) in self.checks.iter().enumerate() {
             let next = self.checks.get(number + 1).map_or(u64::MAX, |next| next.t);
             let stale_at = check.t + self.stale_after;

@@ -181,7 +181,7 @@ fn delays_of(
 ) -> Vec<(u64, u64)> {
     let mut delays = Vec::new();
     for connection in &reader.connections {
-        let Some(opened) = connection.opened else { continue };
+        let Some(opened) = connection.opened() else { continue };
         for read in &connection.events {
             let wanted = read.f == Function::Read && read.endpoint.as_ref() == Some(&endpoint.name);
             let at =

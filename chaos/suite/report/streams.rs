@@ -12,7 +12,7 @@ pub(super) fn lane(history: &[Event], scale: &Scale, faults: &[Spell]) -> String
     let total = readers.values().filter(|reader| reader.streams()).count();
     let mut steps: Vec<(u64, i64)> = Vec::new();
     for connection in readers.values().flat_map(|reader| &reader.connections) {
-        let Some(opened) = connection.opened else { continue };
+        let Some(opened) = connection.opened() else { continue };
         steps.push((opened, 1));
         steps.extend(connection.ended.map(|ended| (ended, -1)));
     }

@@ -2,7 +2,7 @@
 
 use pollux::model::Version;
 
-use super::story::{FAULT, HEAL, QUIET, Story, event, read};
+use super::story::{FAULT, HEAL, QUIET, Story, event, publish, read};
 use crate::history::{Event, FROZEN, Function, Kind, WATCHED, WOKEN};
 use crate::run::Invariant::{Integrity, NothingCurrentIsLost, ReadsAreMonotonic, StalenessIsSaid};
 
@@ -89,6 +89,15 @@ fn in_the_end_redis_holds_what_it_took() {
     let is_snapshot = |event: &Event| event.f == Function::Snapshot;
     story.change(QUIET, is_snapshot, |event| event.hash = Some("fast-1".to_owned()));
     story.breaks(NothingCurrentIsLost, "redis-1 lost the last publication of fast");
+    // One that follows another server has what that took.
+    let mut other = Story::valid();
+    let late = publish("castor", 1000, 90, "fast", "fast-79").server("redis-2", "run-2");
+    other.add(FAULT, late);
+    let mut follows = event("redis-2", Kind::Info, Function::Snapshot).endpoint("fast");
+    (follows.term, follows.seq) = (Some(1000), Some(91));
+    follows.hash = Some("fast-180".to_owned());
+    other.add(QUIET + 100, follows);
+    other.holds(NothingCurrentIsLost);
     story.remove(0..60_000, is_snapshot);
     story.is_unknown(NothingCurrentIsLost, "no snapshot");
 }
