@@ -17,9 +17,8 @@ const GRACE: u64 = 50_000;
 const FULL: f64 = 1e6;
 /// From which delay on one is drawn as late, and as too late, in µs.
 const LATE: [u64; 2] = [250_000, 1_000_000];
-/// How many gaps have their length written, and how far apart, in thousandths of the width.
-const LABELS: usize = 6;
-const APART: f64 = 70.0;
+/// How many gaps have their length written.
+const LABELS: usize = 8;
 
 /// Two lanes for each endpoint.
 pub(super) fn lanes(run: &Run, history: &[Event], scale: &Scale, faults: &[Spell]) -> String {
@@ -84,18 +83,11 @@ fn publications<'a>(events: &[&'a Event]) -> impl Iterator<Item = &'a Event> {
     events.iter().copied().filter(is)
 }
 
-/// The lengths of the longest gaps, where there is room.
+/// The lengths of the longest gaps.
 fn gap_labels(mut gaps: Vec<(u64, u64)>, scale: &Scale) -> String {
     gaps.sort_by_key(|(from, to)| std::cmp::Reverse(to - from));
-    let (mut labels, mut places) = (String::new(), Vec::<f64>::new());
-    for (from, to) in gaps {
-        let at = scale.x(from);
-        if places.len() < LABELS && places.iter().all(|place| (place - at).abs() > APART) {
-            places.push(at);
-            labels.push_str(&scale.label("gap-label", from, &duration(to - from)));
-        }
-    }
-    labels
+    let longest = gaps.into_iter().take(LABELS);
+    scale.labels("gap-label", longest.map(|(from, to)| (from, duration(to - from))).collect())
 }
 
 /// When there was nothing current, in µs: neither a publication nor an answer of the backend that was

@@ -48,19 +48,14 @@ fn end(scale: &Scale, spell: &Spell) -> u64 {
 }
 
 pub(super) fn lane(scale: &Scale, spells: &[Spell]) -> String {
-    let (mut drawing, mut labels, mut described) = (String::new(), String::new(), Vec::new());
-    // Labels that would lie upon each other are left to the list below.
-    let mut free_from = 0;
+    let (mut drawing, mut texts, mut described) = (String::new(), Vec::new(), Vec::new());
     for spell in spells {
         let end = end(scale, spell);
         drawing.push_str(&scale.bar("fault", spell.from, end, 48.0, 52.0));
         if let Some((landed, _)) = &spell.landed {
             drawing.push_str(&scale.bar("landed", *landed, *landed, 40.0, 60.0));
         }
-        if spell.from >= free_from {
-            labels.push_str(&scale.label("over", spell.from, &escape(&spell.what)));
-            free_from = spell.from + scale.length * spell.what.len() as u64 / 110;
-        }
+        texts.push((spell.from, spell.what.clone()));
         let (from, to) = (duration(spell.from), duration(end));
         described.push(format!("{} from {from} to {to}", spell.what));
     }
@@ -70,7 +65,7 @@ pub(super) fn lane(scale: &Scale, spells: &[Spell]) -> String {
         note: "",
         described: &described.join("; "),
         drawing: &drawing,
-        labels: &labels,
+        labels: &scale.labels("over", texts),
     }
     .html()
 }

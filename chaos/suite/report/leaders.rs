@@ -9,6 +9,9 @@ use super::scale::Scale;
 use crate::history::{ENDED, Event, FROZEN, Function, Kind, STARTED, WOKEN};
 use crate::run::Run;
 
+/// How wide a bar is that has room for a term in words.
+const ROOMY: f64 = 130.0;
+
 /// A leadership, in µs.
 pub(super) struct Reign<'a> {
     claim: &'a Event,
@@ -82,7 +85,6 @@ fn lane(
         drawing.push_str(&scale.bar(class, from, to, 25.0, 50.0));
         described.push(format!("{class} from {} to {}", duration(from), duration(to)));
     }
-    let mut free_from = 0;
     for reign in reigns.iter().filter(|reign| reign.claim.proc == name) {
         let Reign { claim, acted, until, released } = reign;
         drawing.push_str(&scale.bar("silent", *acted, *until, 15.0, 70.0));
@@ -92,13 +94,9 @@ fn lane(
             drawing.push_str(&scale.bar("release", *until, *until, 0.0, 100.0));
         }
         let text = named(claim);
-        // A label stands in its bar where it fits, or beside it.
-        if claim.t >= free_from {
-            let fits = scale.x(*until) - scale.x(claim.t) > 130.0;
-            let (class, at) = if fits { ("inside", claim.t) } else { ("beside", *until) };
-            labels.push_str(&scale.label(class, at, &text));
-            free_from = claim.t.max(*until) + scale.length / 8;
-        }
+        let roomy = scale.x(*until) - scale.x(claim.t) > ROOMY;
+        let short = if roomy { &text } else { text.trim_start_matches("term ") };
+        labels.push_str(&scale.label("inside", claim.t, *until, &[short]));
         described.push(format!(
             "leads in {text} from {} to {}",
             duration(claim.t),

@@ -6,6 +6,9 @@ use super::scale::Scale;
 use crate::checker::{Entry, Finding, Verdict};
 use crate::history::Event;
 
+/// How close marks may be, in thousandths of the width.
+const CLOSE: f64 = 80.0;
+
 /// Where promises were broken, by their numbers; nothing where none was.
 pub(super) fn lane(verdict: &Verdict, scale: &Scale, faults: &[Spell]) -> String {
     let mut broken: Vec<(u64, u8, &str)> = Vec::new();
@@ -22,16 +25,26 @@ pub(super) fn lane(verdict: &Verdict, scale: &Scale, faults: &[Spell]) -> String
     broken.sort_unstable();
     let (mut drawing, mut labels) = (faults::shade(scale, faults), String::new());
     let mut described = Vec::new();
-    let mut free_from = 0.0;
+    // Those of about one time have one mark.
+    let mut marks: Vec<(u64, Vec<String>, &str)> = Vec::new();
     for (t, number, title) in broken {
         drawing.push_str(&scale.bar("stray", t, t, 0.0, 100.0));
-        let at = scale.x(t);
-        let text = if at >= free_from { format!("{number} {title}") } else { number.to_string() };
-        // Each has a place beside the one before.
-        let place = at.max(free_from);
-        labels.push_str(&scale.label("mark", scale.at(place), &text));
-        free_from = place + 12.0 + text.len() as f64 * 6.5;
+        match marks.last_mut().filter(|(at, ..)| scale.x(t) - scale.x(*at) < CLOSE) {
+            Some((_, numbers, _)) => numbers.push(number.to_string()),
+            None => marks.push((t, vec![number.to_string()], title)),
+        }
         described.push(format!("{title}, at {:.3} s", t as f64 / 1e6));
+    }
+    for (place, (t, numbers, title)) in marks.iter().enumerate() {
+        let next = marks.get(place + 1).map_or(scale.length, |(next, ..)| *next);
+        let mut texts: Vec<&str> = numbers.iter().map(String::as_str).collect();
+        texts.extend((numbers.len() == 1).then_some(*title));
+        // At the very end there is no room to the right.
+        let (class, from, to) = match scale.x(*t) {
+            960.0.. => ("mark left", 0, *t),
+            _ => ("mark", *t, next),
+        };
+        labels.push_str(&scale.label(class, from, to, &texts));
     }
     Lane {
         class: "broken",

@@ -1,11 +1,15 @@
 //! The time axis: all lanes are a thousand units wide, and begin and end with the history.
 
+use super::markup::escape;
 use crate::history::Event;
 
 /// How finely things are drawn: in one such part of the width, what happens often is one mark.
 pub(super) const PARTS: usize = 800;
 /// How many labels the axis has at most.
 const LABELS: u64 = 12;
+
+/// How wide a letter is in a window of common width.
+const LETTER: f64 = 7.5;
 
 /// From times, in µs, to places.
 pub(super) struct Scale {
@@ -20,11 +24,6 @@ impl Scale {
     /// A place from 0 to 1000.
     pub(super) fn x(&self, t: u64) -> f64 {
         (t.min(self.length) as f64 / self.length as f64 * 10_000.0).round() / 10.0
-    }
-
-    /// The time of a place, in µs.
-    pub(super) fn at(&self, x: f64) -> u64 {
-        (x / 1000.0 * self.length as f64) as u64
     }
 
     /// A place in percent, for labels.
@@ -47,16 +46,33 @@ impl Scale {
         )
     }
 
-    /// A text that begins at a time, or ends there where it would not fit otherwise.
-    pub(super) fn label(&self, class: &str, t: u64, text: &str) -> String {
-        let percent = self.percent(t);
-        if percent > 80.0 {
-            let right = 100.0 - percent;
-            return format!(
-                "<span class=\"{class} left\" style=\"right:{right:.1}%\">{text}</span>"
-            );
+    /// Texts, each at a time, of which one that would lie upon the one before is left out. In a window
+    /// too narrow for the others, those that lack the room are not shown.
+    pub(super) fn labels(&self, class: &str, mut texts: Vec<(u64, String)>) -> String {
+        texts.sort();
+        let mut placed: Vec<(f64, f64, &str, &str)> = Vec::new();
+        for (t, text) in &texts {
+            let (at, width) = (self.x(*t), text.chars().count() as f64 * LETTER + 20.0);
+            let free_from = placed.last().map_or(0.0, |(_, end, ..)| *end);
+            if at >= free_from && at + width <= 1000.0 {
+                placed.push((at, at + width, "", text));
+            } else if at - width >= free_from && at + width > 1000.0 {
+                placed.push((at - width, at, " left", text));
+            }
         }
-        format!("<span class=\"{class}\" style=\"left:{percent:.1}%\">{text}</span>")
+        let mut labels = String::new();
+        for (number, (from, to, side, text)) in placed.iter().enumerate() {
+            // As far as the next one begins, if it reads from left to right.
+            let next = placed.get(number + 1).map_or(1000.0, |(from, ..)| *from);
+            let to = if side.is_empty() { next } else { *to };
+            labels.push_str(&boxed(&format!("{class}{side}"), *from, to, &[text]));
+        }
+        labels
+    }
+
+    /// Texts between two times, as many as there is room for.
+    pub(super) fn label(&self, class: &str, from: u64, to: u64, texts: &[&str]) -> String {
+        boxed(class, self.x(from), self.x(to), texts)
     }
 
     /// From one label of the axis to the next, in seconds.
@@ -83,4 +99,14 @@ impl Scale {
              <div class=\"name\"></div><div class=\"track\" aria-hidden=\"true\">{labels}</div></div>\n"
         )
     }
+}
+
+/// Texts in a box. What does not fit beside the empty element moves below, out of sight.
+fn boxed(class: &str, from: f64, to: f64, texts: &[&str]) -> String {
+    let (left, width) = (from / 10.0, (to - from) / 10.0);
+    let texts: String = texts.iter().map(|text| format!("<b>{}</b>", escape(text))).collect();
+    format!(
+        "<span class=\"label {class}\" style=\"left:{left:.1}%;width:{width:.1}%\"><i></i>\
+         {texts}</span>"
+    )
 }
