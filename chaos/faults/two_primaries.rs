@@ -15,7 +15,6 @@ pub(crate) const FAULT: Fault = Fault {
     // Two leaders poll, each with a lease of its own server, and each side has its own truth about age.
     spared: &[Invariant::OnePoller, Invariant::StalenessIsSaid, Invariant::HonestTelemetry],
     made: Made::Here(|cluster| Box::pin(inject(cluster))),
-    ..Fault::HARMLESS
 };
 
 async fn inject(cluster: &Cluster) -> Outcome<()> {

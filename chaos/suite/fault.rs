@@ -110,8 +110,9 @@ impl Layout {
             history: self.history.min(other.history),
             crowd: self.crowd.max(other.crowd),
         };
-        // Sentinel and Cluster tell addresses of their own, past any proxy or name.
-        let plain = redis == RedisLayout::Single || !(together.proxied || together.named);
+        // Sentinel and Cluster tell addresses of their own, past any proxy or name, and are not guarded.
+        let plain = redis == RedisLayout::Single
+            || !(together.proxied || together.named || together.guarded);
         plain.then_some(together)
     }
 }

@@ -22,6 +22,12 @@ use crate::run::{Outcome, Unknown};
 pub(crate) const WATCHED: &str = "watched from here on";
 /// How the note begins by which a process (`Process`) says that it was started.
 pub(crate) const STARTED: &str = "started";
+/// The same, that it has ended.
+pub(crate) const ENDED: &str = "ended";
+/// The same, that it was stopped by SIGSTOP; or a client, that it was made to read no more.
+pub(crate) const FROZEN: &str = "frozen";
+/// The same, that it goes on after that.
+pub(crate) const WOKEN: &str = "woken";
 
 /// How the error begins of a poll that was told when to come back; so many ms follow.
 pub(crate) const REST: &str = "429, come back after ms: ";

@@ -1,14 +1,13 @@
 //! What runs came to, in a line each and in a table.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use crate::checker::State;
 use crate::conduct::Made;
 use crate::fault::Made as How;
 use crate::faults::ALL;
 use crate::run::{Bound, Timing};
-use crate::trial::Trial;
+use crate::trial::{PAIRS, PAIRS_NUMBER};
 
 /// A run in a line.
 pub(crate) fn line(made: &Made, timing: &Timing) -> String {
@@ -24,7 +23,7 @@ pub(crate) fn line(made: &Made, timing: &Timing) -> String {
         bound(trial.bound(timing)),
     );
     if verdict.state != State::Valid {
-        let _ = write!(line, "\n         {}\n         {}", verdict.why(), directory.display());
+        line.push_str(&format!("\n         {}\n         {}", verdict.why(), directory.display()));
     }
     line
 }
@@ -50,12 +49,10 @@ pub(crate) fn markdown(runs: &[Made], timing: &Timing) -> String {
         let middle = measured.get(measured.len() / 2).map_or_else(|| "–".to_owned(), |at| ms(*at));
         let worst = measured.last().map_or_else(|| "–".to_owned(), |at| ms(*at));
         let bound = bound(runs[0].trial.bound(timing));
-        let _ = writeln!(
-            table,
-            "| {number} | {title} | {bound} | {} | {middle} | {worst} | {} |",
-            runs.len(),
-            together(&runs),
-        );
+        let (count, verdict) = (runs.len(), together(&runs));
+        table.push_str(&format!(
+            "| {number} | {title} | {bound} | {count} | {middle} | {worst} | {verdict} |\n"
+        ));
     }
     table
 }
@@ -75,15 +72,13 @@ fn together(runs: &[&Made]) -> String {
 pub(crate) fn list(timing: &Timing) -> String {
     let mut list = String::new();
     for fault in &ALL {
-        let _ = write!(list, "{:>2} {:<26} {}", fault.number, fault.name, fault.title);
-        let _ = match fault.made {
-            How::Here(_) => writeln!(list, " ({})", bound((fault.bound)(timing))),
-            How::Elsewhere(why) => writeln!(list, "\n   not made here: {why}"),
-        };
+        list.push_str(&format!("{:>2} {:<26} {}", fault.number, fault.name, fault.title));
+        list.push_str(&match fault.made {
+            How::Here(_) => format!(" ({})\n", bound((fault.bound)(timing))),
+            How::Elsewhere(why) => format!("\n   not made here: {why}\n"),
+        });
     }
-    let pair = Trial::named(crate::trial::PAIRS, 0).map_or(0, |pair| pair.number());
-    let _ = writeln!(list, "{pair:>2} {:<26} two of these at once, by seed", crate::trial::PAIRS);
-    list
+    list + &format!("{PAIRS_NUMBER:>2} {PAIRS:<26} two of these at once, by seed\n")
 }
 
 fn word(state: State) -> &'static str {

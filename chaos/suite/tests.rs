@@ -3,7 +3,12 @@
 #![allow(clippy::expect_used, reason = "a test that cannot go on may as well stop")]
 #![allow(dead_code, reason = "who records is not here")]
 
+mod address;
+mod backend;
 mod checker;
 mod history;
+mod publication;
+mod readers;
+mod recorder;
 mod report;
 mod run;

@@ -11,7 +11,7 @@ use crate::run::{Bound, Invariant, Timing};
 /// What two faults at once are called.
 pub(crate) const PAIRS: &str = "pairs";
 /// Their number in the table.
-const PAIRS_NUMBER: u8 = 37;
+pub(crate) const PAIRS_NUMBER: u8 = 37;
 /// By how much the second fault of a pair begins later, at most.
 const APART: Duration = Duration::from_secs(2);
 

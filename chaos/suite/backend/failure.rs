@@ -88,7 +88,10 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::RetryAfter(wait) | Self::RetryAfterDate(wait) => {
+            Self::RetryAfter(wait) => write!(formatter, "{REST}{}", wait.as_millis()),
+            // A date has whole seconds.
+            Self::RetryAfterDate(wait) => {
+                let wait = wait.saturating_sub(Duration::from_secs(1));
                 write!(formatter, "{REST}{}", wait.as_millis())
             }
             other => write!(formatter, "{other:?}"),

@@ -2,9 +2,10 @@
 //!
 //! One leads once Redis takes a batch. A reader is level once it holds, of each endpoint that it asks for,
 //! at least what was published last before the heal, and of the endpoint that changes most often what was
-//! published first after it. What counts is what the server took that was the primary in the end: another
+//! published first after it, and once its stream is open again if the fault ended it. What counts is what the server took that was the primary in the end: another
 //! may have taken what is lost, and is passed by terms. Readers that ask now and then count by their last
-//! answer that was too old; one that reads slowly does not count, since its own pauses would.
+//! answer that was too old; those that read slowly or were made to stop do not count, since their own
+//! pauses would.
 
 use std::collections::HashMap;
 
@@ -15,6 +16,9 @@ use super::readers::{Reader, is_slow};
 use super::reads::asks_for;
 use super::takeover::Counted;
 use crate::history::{Event, Function, Kind};
+
+/// How much later than the heal a stream may end by the fault, in µs: thousands may take their time.
+const ENDS: u64 = 1_000_000;
 
 type Count<'a> = Result<Counted<'a>, Doubt>;
 
@@ -34,8 +38,17 @@ fn level_after<'a>(ground: &Ground<'a>, heal: &'a Event) -> Count<'a> {
         return unknown("nothing was published that readers could be level with");
     }
     let mut last = leads;
+    let since = ground.first_fault()?.t;
     for (name, reader) in &ground.readers {
-        for aim in aims.values().filter(|aim| !is_slow(name) && asks(reader, aim)) {
+        if is_slow(name) || reader.pauses_within(since, heal.t) {
+            continue;
+        }
+        if let Some(again) = open_again(name, reader, since, heal)?
+            && again.t > last.t
+        {
+            last = again;
+        }
+        for aim in aims.values().filter(|aim| asks(reader, aim)) {
             let reached = if reader.streams() {
                 first_with(reader, aim, heal.t)
             } else {
@@ -73,6 +86,27 @@ fn aims<'a>(ground: &Ground<'_>, taken: &[&'a Event], heal: &Event) -> HashMap<&
         }
     }
     aims
+}
+
+/// That the stream that the fault ended last was open again, if that was after the heal.
+fn open_again<'a>(
+    name: &str,
+    reader: &Reader<'a>,
+    since: u64,
+    heal: &Event,
+) -> Result<Option<&'a Event>, Doubt> {
+    let mut last: Option<&Event> = None;
+    for (number, connection) in reader.connections.iter().enumerate() {
+        let ended = connection.ended.filter(|ended| (since..heal.t + ENDS).contains(ended));
+        if ended.is_none() || connection.left || connection.taken_on.is_none() {
+            continue;
+        }
+        last = reader.connections[number + 1..].iter().find_map(|next| next.taken_on);
+        if last.is_none() {
+            return broken(format!("{name} never had a stream again"), &[heal]);
+        }
+    }
+    Ok(last.filter(|opened| opened.t >= heal.t))
 }
 
 fn asks(reader: &Reader<'_>, aim: &Event) -> bool {

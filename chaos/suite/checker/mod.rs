@@ -18,7 +18,8 @@ mod takeover;
 mod telemetry;
 mod terms;
 #[cfg(test)]
-mod tests;
+#[allow(dead_code, unused_imports, reason = "the bench has them compiled, and not run")]
+pub(crate) mod tests;
 mod writers;
 
 use serde::{Deserialize, Serialize};

@@ -9,12 +9,12 @@
 //! - while nothing is wrong, before the first fault and some time after the last heal, the same holds for
 //!   each check that Redis took: only then is it sure that gateways heard of it.
 //!
-//! A reader that pauses shows nothing by when it was told.
+//! A reader that reads slowly, or was made to stop, shows nothing by when it was told.
 
 use std::collections::HashMap;
 
 use super::ground::{Ground, Judgement, SLACK, UNSEEN, broken, ms, unknown};
-use super::readers::{Connection, is_slow};
+use super::readers::{Connection, Reader, is_slow};
 use crate::history::{Event, Function, Kind};
 use crate::run::Endpoint;
 
@@ -42,7 +42,7 @@ struct Truth<'a> {
 
 pub(super) fn judge(ground: &Ground<'_>) -> Judgement {
     ground.needs(Kind::Ok, Function::Publish, "publication")?;
-    if !ground.readers.values().any(super::readers::Reader::streams) {
+    if !ground.readers.values().any(Reader::streams) {
         return unknown("no stream was recorded");
     }
     for endpoint in &ground.run.endpoints {
@@ -53,8 +53,8 @@ pub(super) fn judge(ground: &Ground<'_>) -> Judgement {
                 .iter()
                 .filter(|connection| !is_slow(name) && connection.follows(&truth.endpoint.name));
             for stream in streams {
-                truth.says_stale(stream)?;
-                truth.is_right(stream)?;
+                truth.says_stale(reader, stream)?;
+                truth.is_right(reader, stream)?;
             }
         }
     }
@@ -91,8 +91,8 @@ impl<'a> Truth<'a> {
     }
 
     /// Told within a second of each age that passes `stale_after`, or of the beginning of the stream.
-    fn says_stale(&self, stream: &Connection<'_>) -> Judgement {
-        let Some(opened) = stream.opened else { return Ok(()) };
+    fn says_stale(&self, reader: &Reader<'_>, stream: &Connection<'_>) -> Judgement {
+        let Some(opened) = stream.opened() else { return Ok(()) };
         for (number, check) in self.checks.iter().enumerate() {
             let next = self.checks.get(number + 1).map_or(u64::MAX, |next| next.t);
             let stale_at = check.t + self.stale_after;
@@ -102,7 +102,7 @@ impl<'a> Truth<'a> {
             }
             // A check may have been missed.
             let missed = |watch: &u64| *watch >= check.t && watch.saturating_sub(UNSEEN) <= due;
-            if self.watches.iter().any(missed) {
+            if self.watches.iter().any(missed) || reader.pauses_within(check.t, due) {
                 continue;
             }
             let told = self.told(stream).take_while(|event| event.t <= due).last();
@@ -117,7 +117,7 @@ impl<'a> Truth<'a> {
     }
 
     /// Not told that something fresh is stale, and told within a second that it is fresh again.
-    fn is_right(&self, stream: &Connection<'_>) -> Judgement {
+    fn is_right(&self, reader: &Reader<'_>, stream: &Connection<'_>) -> Judgement {
         let name = Some(self.endpoint.name.as_str());
         let mut young: Option<(&Event, u64)> = None;
         let mut stale: Option<&Event> = None;
@@ -130,7 +130,7 @@ impl<'a> Truth<'a> {
                     if let Some(stale) = stale
                         && event.t + TOLD < served + self.stale_after
                     {
-                        self.says_fresh(stream, stale, event)?;
+                        self.says_fresh(reader, stream, stale, event)?;
                     }
                 }
                 Function::Stale => {
@@ -146,7 +146,7 @@ impl<'a> Truth<'a> {
                         return self.wrongly(event, check);
                     }
                     if let Some(check) = self.checked_after(event.t) {
-                        self.says_fresh(stream, event, check)?;
+                        self.says_fresh(reader, stream, event, check)?;
                     }
                 }
                 _ => stale = None,
@@ -161,11 +161,17 @@ impl<'a> Truth<'a> {
     }
 
     /// A stream that was told `stale` is told otherwise within a second of `shown_by`.
-    fn says_fresh(&self, stream: &Connection<'_>, stale: &Event, shown_by: &Event) -> Judgement {
+    fn says_fresh(
+        &self,
+        reader: &Reader<'_>,
+        stream: &Connection<'_>,
+        stale: &Event,
+        shown_by: &Event,
+    ) -> Judgement {
         let due = shown_by.t + TOLD;
         let ends = self.until.min(stream.ended.unwrap_or(u64::MAX));
         let in_time = |event: &Event| event.t > stale.t && event.t <= due;
-        if due >= ends || self.told(stream).any(in_time) {
+        if due >= ends || reader.pauses_within(stale.t, due) || self.told(stream).any(in_time) {
             return Ok(());
         }
         let (name, who) = (&self.endpoint.name, &stale.proc);

@@ -38,7 +38,9 @@ fn one_leader(ground: &Ground<'_>, record: &Event) -> Judgement {
         }
         [one, other, ..] => return broken("two say that they lead", &[one, other]),
     };
-    if let Some(blind) = metrics(ground, "pollux_has_leader").find(|metric| value(metric) < 1.0) {
+    // Gateways take no part in this.
+    let blind = |metric: &&Event| value(metric) < 1.0 && ground.run.pollers.contains(&metric.proc);
+    if let Some(blind) = metrics(ground, "pollux_has_leader").find(blind) {
         return broken(format!("{} sees no leader", blind.proc), &[record, blind]);
     }
     let of_leader = |metric: &&Event| metric.proc == leader.proc;
@@ -65,6 +67,9 @@ fn changes_are_claims(ground: &Ground<'_>) -> Judgement {
     }
 }
 
+/// Of each run id and term, the highest sequence and its publication.
+type Taken<'a> = BTreeMap<(Option<&'a str>, Option<u64>), (u64, &'a Event)>;
+
 /// A process counts no more publications as accepted than Redis took from it since it was started: in each
 /// term as many as the highest sequence says. It may count fewer, where it never learned what became of
 /// one.
@@ -74,11 +79,12 @@ fn accepted_were_taken(ground: &Ground<'_>) -> Judgement {
     for metric in accepted {
         let started = ground
             .all(Kind::Info, Function::Process)
-            .filter(|event| event.proc == metric.proc)
-            .filter(|event| event.note.as_deref().is_some_and(|note| note.starts_with(STARTED)))
-            .last()
+            .rfind(|event| {
+                let note = event.note.as_deref().unwrap_or_default();
+                event.proc == metric.proc && note.starts_with(STARTED)
+            })
             .map_or(0, |event| event.t);
-        let mut taken: BTreeMap<(Option<&str>, Option<u64>), (u64, &Event)> = BTreeMap::new();
+        let mut taken: Taken<'_> = BTreeMap::new();
         let its = |event: &&Event| event.proc == metric.proc && event.t >= started;
         for publication in ground.ok(Function::Publish).filter(its) {
             let key = (publication.run_id.as_deref(), publication.term);

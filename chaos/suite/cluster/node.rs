@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::network;
 use super::waiting::holds;
-use crate::history::{Event, Function, History, Kind};
+use crate::history::{ENDED, Event, FROZEN, Function, History, Kind, STARTED, WOKEN};
 use crate::run::{Outcome, Unknown};
 
 /// How long a process may take to end when it is killed, or to stop when it is frozen.
@@ -55,7 +55,7 @@ impl Node {
         prepare(&mut command);
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let child = command.spawn().map_err(|error| self.told(&error))?;
-        self.note("started");
+        self.note(STARTED);
         *self.state.lock() = State { process: Some(child), ended: None };
         Ok(())
     }
@@ -72,7 +72,7 @@ impl Node {
         let Ok(Some(status)) = process.try_wait() else { return true };
         *state = State { process: None, ended: Some(status) };
         drop(state);
-        self.note(&format!("ended: {status}"));
+        self.note(&format!("{ENDED}: {status}"));
         false
     }
 
@@ -124,12 +124,19 @@ impl Node {
     pub(super) async fn freeze(&self) -> Outcome<()> {
         self.signal(Signal::STOP)?;
         let what = format!("{} is frozen", self.name);
-        holds(AT_ONCE, &what, || async { self.is_frozen().then_some(()) }).await
+        holds(AT_ONCE, &what, || async { self.is_frozen().then_some(()) }).await?;
+        self.note(FROZEN);
+        Ok(())
     }
 
     /// Lets it go on.
     pub(super) fn wake(&self) -> Outcome<()> {
-        self.signal(Signal::CONT)
+        let was_frozen = self.is_frozen();
+        self.signal(Signal::CONT)?;
+        if was_frozen {
+            self.note(WOKEN);
+        }
+        Ok(())
     }
 
     fn is_frozen(&self) -> bool {

@@ -38,8 +38,6 @@ const CROWD_JOINS: Duration = Duration::from_millis(1);
 /// All clients, until they are dropped.
 pub(crate) struct Readers {
     readers: Vec<Arc<Reader>>,
-    /// How many of them keep a stream.
-    streaming: usize,
     reading: JoinSet<()>,
     stalled: watch::Sender<bool>,
     /// Their own, so that thousands who get something at once do not keep those waiting who stamp what
@@ -94,13 +92,7 @@ impl Readers {
             let reader = add(format!("get-{}", number + 1), endpoints);
             reading.spawn_on(Getting::new(reader, number % count).run(), runtime.handle());
         }
-        let streaming = readers.len() - GETTING;
-        Self { readers, streaming, reading, stalled, runtime: Some(runtime) }
-    }
-
-    /// The names of all clients.
-    pub(crate) fn names(&self) -> Vec<&str> {
-        self.readers.iter().map(|reader| reader.name.as_str()).collect()
+        Self { readers, reading, stalled, runtime: Some(runtime) }
     }
 
     /// What each client has of each endpoint. One that has begun anew has nothing at first.
@@ -112,11 +104,6 @@ impl Readers {
     pub(crate) fn behind(&self, newest: &HashMap<String, Version>) -> Vec<&str> {
         let behind = self.readers.iter().filter(|reader| reader.is_behind(newest));
         behind.map(|reader| reader.name.as_str()).collect()
-    }
-
-    /// How many clients keep a stream, or try to.
-    pub(crate) fn streaming(&self) -> usize {
-        self.streaming
     }
 
     /// Lets one in twenty of the crowd stop reading.

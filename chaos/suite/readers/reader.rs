@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use pollux::model::Version;
 use tokio::sync::watch;
 
-use crate::history::{Event, Function, History, Kind};
+use crate::history::{Event, FROZEN, Function, History, Kind, WOKEN};
 use crate::publication::Publication;
 
 /// A gateway.
@@ -58,8 +58,18 @@ impl Reader {
 
     /// Waits until nobody keeps it from reading.
     pub(super) async fn until_it_may_read(&self) {
+        let mut stalled = self.stalled.clone();
+        if !*stalled.borrow() {
+            return;
+        }
+        let note = |what: &str| {
+            let event = Event::new(&self.name, Kind::Info, Function::Process);
+            self.history.record(event.note(what));
+        };
+        note(FROZEN);
         // An error: nobody can keep it any more.
-        self.stalled.clone().wait_for(|stalled| !stalled).await.ok();
+        stalled.wait_for(|stalled| !stalled).await.ok();
+        note(WOKEN);
     }
 
     /// Whether it has less than that of an endpoint that it asks for.

@@ -2,8 +2,8 @@
 
 use pollux::model::Version;
 
-use super::story::{FAULT, HEAL, QUIET, Story, event, read};
-use crate::history::{Event, Function, Kind, WATCHED};
+use super::story::{FAULT, HEAL, QUIET, Story, event, publish, read};
+use crate::history::{Event, FROZEN, Function, Kind, WATCHED, WOKEN};
 use crate::run::Invariant::{Integrity, NothingCurrentIsLost, ReadsAreMonotonic, StalenessIsSaid};
 
 fn connect(kind: Kind) -> Event {
@@ -89,6 +89,15 @@ fn in_the_end_redis_holds_what_it_took() {
     let is_snapshot = |event: &Event| event.f == Function::Snapshot;
     story.change(QUIET, is_snapshot, |event| event.hash = Some("fast-1".to_owned()));
     story.breaks(NothingCurrentIsLost, "redis-1 lost the last publication of fast");
+    // One that follows another server has what that took.
+    let mut other = Story::valid();
+    let late = publish("castor", 1000, 90, "fast", "fast-79").server("redis-2", "run-2");
+    other.add(FAULT, late);
+    let mut follows = event("redis-2", Kind::Info, Function::Snapshot).endpoint("fast");
+    (follows.term, follows.seq) = (Some(1000), Some(91));
+    follows.hash = Some("fast-180".to_owned());
+    other.add(QUIET + 100, follows);
+    other.holds(NothingCurrentIsLost);
     story.remove(0..60_000, is_snapshot);
     story.is_unknown(NothingCurrentIsLost, "no snapshot");
 }
@@ -175,6 +184,11 @@ fn a_reader_that_is_slow_or_gone_shows_nothing() {
         story.add(103, Event { proc: name.to_owned(), ..connect(Kind::Ok) });
     }
     story.breaks(StalenessIsSaid, "sse-9 was not told");
+    let mut stopped = story.clone();
+    let process = |note| event("sse-9", Kind::Info, Function::Process).note(note);
+    stopped.add(11_500, process(FROZEN));
+    stopped.add(15_200, process(WOKEN));
+    stopped.holds(StalenessIsSaid);
     story.add(15_000, connect(Kind::Info).error("gone"));
     story.holds(StalenessIsSaid);
 }
@@ -202,4 +216,33 @@ fn nothing_fresh_is_called_stale() {
     story.add(HEAL + 1000, about(Function::Stale));
     story.add(HEAL + 2010, about(Function::Fresh));
     story.holds(StalenessIsSaid);
+}
+
+#[test]
+fn in_peace_each_check_counts_without_a_publication() {
+    let calm_of = |reader: &'static str| {
+        move |event: &Event| event.proc == reader && event.endpoint.as_deref() == Some("calm")
+    };
+    let about = |f| event("sse-1", Kind::Info, f).endpoint("calm");
+    // All that it got last is old, and was checked again and again.
+    let mut story = Story::valid();
+    story.remove(3900..FAULT, calm_of("sse-1"));
+    story.add(7000, about(Function::Stale));
+    story.add(7010, about(Function::Fresh));
+    story.breaks(StalenessIsSaid, "is stale, which it was not");
+
+    // 9 s after the heal peace is back. A check before may not have been heard of.
+    let mut story = Story::valid();
+    story.remove(11_000..60_000, calm_of("sse-1"));
+    story.add(HEAL + 9100, about(Function::Stale));
+    story.add(HEAL + 9110, about(Function::Fresh));
+    story.holds(StalenessIsSaid);
+    // One after it must have been.
+    let mut story = Story::valid();
+    story.remove(11_000..60_000, calm_of("sse-1"));
+    story.add(HEAL + 8000, about(Function::Stale));
+    story.add(HEAL + 10_240, about(Function::Fresh));
+    story.holds(StalenessIsSaid);
+    story.remove(HEAL + 10_240..60_000, |event| event.f == Function::Fresh);
+    story.breaks(StalenessIsSaid, "not told that calm is fresh again");
 }

@@ -1,7 +1,7 @@
 //! 3, 7, 8, 9 and 14: who leads, from when, and how often that changes.
 
 use super::story::{CLAIM, FAULT, HEAL, QUIET, Story, event, redis};
-use crate::history::{Event, Function, Kind, WATCHED};
+use crate::history::{Event, FROZEN, Function, Kind, WATCHED};
 use crate::run::Bound;
 use crate::run::Invariant::{
     NoFlapping, NobodyActsWithoutALease, OnePoller, Recovery, TakeoverInTime,
@@ -63,6 +63,8 @@ fn a_takeover_has_its_bound() {
     story.holds(TakeoverInTime);
     story.run.bound = Bound::Takeover(139);
     story.breaks(TakeoverInTime, "it took 160 ms, and 139 ms are allowed");
+    // What the old leader sent before is no takeover.
+    story.add(FAULT + 1, poll("castor"));
     assert_eq!(story.verdict().measured, [160_000]);
 
     story.remove(FAULT..60_000, |event| event.proc == "pollux");
@@ -76,6 +78,8 @@ fn a_hand_over_is_from_release_to_claim() {
     story.is_unknown(TakeoverInTime, "nothing happened");
     story.add(CLAIM - 50, redis("castor", Function::Release).term(1000));
     story.holds(TakeoverInTime);
+    assert_eq!(story.verdict().measured, [50_000]);
+    story.add(CLAIM - 40, redis("castor", Function::Acquire).term(1500).lease("5dc"));
     assert_eq!(story.verdict().measured, [50_000]);
     story.run.bound = Bound::HandOver(20);
     story.breaks(TakeoverInTime, "it took 50 ms");
@@ -108,6 +112,29 @@ fn readers_are_level_soon_after_the_heal() {
     story.breaks(TakeoverInTime, "nobody leads after the heal");
     story.remove(0..60_000, is_fault(Kind::Info));
     story.is_unknown(TakeoverInTime, "nothing happened");
+}
+
+#[test]
+fn readers_whose_stream_ended_are_level_once_it_is_open_again() {
+    let connect = |kind| event("sse-1", kind, Function::Connect).gateway("idas");
+    let mut story = Story::valid();
+    story.run.bound = Bound::Level(500);
+    story.add(HEAL + 50, connect(Kind::Info).error("the gateway ended it"));
+    story.breaks(TakeoverInTime, "sse-1 never had a stream again");
+    story.add(HEAL + 200, connect(Kind::Invoke));
+    story.add(HEAL + 201, connect(Kind::Fail).error("refused"));
+    story.add(HEAL + 400, connect(Kind::Invoke));
+    story.add(HEAL + 401, connect(Kind::Ok));
+    assert_eq!(story.verdict().measured, [401_000]);
+    // One that leaves by itself has its own reasons.
+    let left = |event: &mut Event| event.error = Some("the reader left".to_owned());
+    story.change(HEAL, |event| event.kind == Kind::Info && event.proc == "sse-1", left);
+    assert_eq!(story.verdict().measured, [6000]);
+    // One that was made to stop does not count, whatever it has.
+    story.remove(HEAL..60_000, |event| event.proc == "sse-2");
+    story.breaks(TakeoverInTime, "sse-2 never got this");
+    story.add(FAULT + 10, event("sse-2", Kind::Info, Function::Process).note(FROZEN));
+    assert_eq!(story.verdict().measured, [6000]);
 }
 
 #[test]

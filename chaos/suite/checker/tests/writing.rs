@@ -8,6 +8,14 @@ fn elsewhere(event: Event) -> Event {
     event.server("redis-2", "run-2")
 }
 
+/// The sequence that the second leader had come to before `t`, in ms.
+fn sequence_at(story: &Story, t: u64) -> u64 {
+    let before = story.events.iter().filter(|event| {
+        event.t < t * 1000 && event.f == Function::Publish && event.term == Some(2000)
+    });
+    before.filter_map(|event| event.seq).max().expect("it had published")
+}
+
 #[test]
 fn one_lease_and_term_has_one_replica() {
     let mut story = Story::valid();
@@ -79,8 +87,9 @@ fn nothing_takes_effect_twice_and_nothing_is_left_out() {
     let watch = event("redis-1", Kind::Info, Function::Process).note(WATCHED);
     skipped.add(HEAL + 50, watch.clone());
     skipped.holds(WritersAreOrdered);
+    let last = sequence_at(&twice, HEAL - 1);
     twice.add(HEAL - 50, watch);
-    twice.breaks(WritersAreOrdered, "does not follow");
+    twice.breaks(WritersAreOrdered, &format!("2000-{last} does not follow 2000-{last}"));
 }
 
 #[test]
@@ -93,18 +102,12 @@ fn a_term_begins_with_its_first_publication() {
 #[test]
 fn an_empty_batch_keeps_the_sequence() {
     let mut story = Story::valid();
-    let sequence = |story: &Story| {
-        let before = story.events.iter().filter(|event| {
-            event.t < HEAL * 1000 && event.f == Function::Publish && event.term == Some(2000)
-        });
-        before.filter_map(|event| event.seq).max().unwrap_or_default()
-    };
     let empty = |seq| Event { seq: Some(seq), ..redis("pollux", Function::Publish).term(2000) };
-    let at = sequence(&story);
+    let at = sequence_at(&story, HEAL);
     story.add(HEAL - 1, empty(at));
     story.holds(WritersAreOrdered);
     story.add(HEAL - 1, empty(at - 1));
-    story.breaks(WritersAreOrdered, "does not follow");
+    story.breaks(WritersAreOrdered, &format!("2000-{} does not follow 2000-{at}", at - 1));
 }
 
 #[test]
