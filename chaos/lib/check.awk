@@ -1,5 +1,5 @@
-# Judges a record: first the faults (number, replica, term before, term after, began, healed, and the
-# moment when all was well again, separated by tabs), then the record, flattened by json_flat.
+# Judges a record: first the faults (number, replica, term before, term after, began and healed,
+# separated by the byte 037, as fields may be empty), then the record, flattened by json_flat.
 # Variables: base (the term at the start), lease (s), bound (ms; empty: none), cause (empty: any),
 # most (leader changes allowed), least (new terms that must be).
 # Prints "broken<TAB>invariant<TAB>what", "takeover<TAB>fault<TAB>JSON", and "seen<TAB>name<TAB>value".
@@ -14,8 +14,9 @@ function clock(at) { return sprintf("%.3f s after the start", at - began_at) }
 
 FNR == NR && FILENAME ~ /faults$/ {
     faults++
-    fault_before[faults] = $3; fault_after[faults] = $4; fault_began[faults] = $5
-    fault_healed[faults] = $6; fault_well[faults] = $7
+    split($0, field, "\037")
+    fault_before[faults] = field[3]; fault_after[faults] = field[4]; fault_began[faults] = field[5]
+    fault_healed[faults] = field[6]
     next
 }
 $0 == "" { sample(); split("", value); next }
@@ -152,7 +153,7 @@ function takeover(term, previous, is_change, gap, seen, limit) {
     seen = (previous in last_led) && (term in first_led) ? sprintf("%.0f", (first_led[term] - last_led[previous]) * 1000) : "null"
     printf "takeover\t%d\t{\"term\":%s,\"leader\":\"%s\",\"cause\":\"%s\",\"gap_ms\":%s,\"seen_ms\":%s,\"at\":%s}\n", fault_of(term), term, leader_of[term], claim_cause[term], gap, seen, claim_at[term]
     if (gap + 0 > longest + 0) longest = gap
-    if (bound != "" && gap + 0 > bound + 0) { over++; over_what = over_what sprintf("%s%s ms before %s led (%s)", over_what == "" ? "" : ", ", gap, leader_of[term], claim_cause[term]) }
+    if (bound != "" && gap + 0 > bound + 0) { over++; over_what = over_what sprintf("%s%s ms before %s led (%s)", (over_what == "" ? "" : ", "), gap, leader_of[term], claim_cause[term]) }
     if (cause != "" && is_change && claim_cause[term] != cause)
         broken("cause", leader_of[term] " took over from one that " claim_cause[term] ", and not from one that " cause)
     # What was seen from outside bounds what the timeline tells, by the clock of Redis.
@@ -180,6 +181,6 @@ END {
     printf "seen\tsamples\t%d\nseen\tanswers\t%d\nseen\tsilent\t%d\nseen\twithout_redis\t%d\n", samples, answers, silent, cut_off
     printf "seen\tterms\t%d\nseen\tleader_changes\t%d\nseen\tlongest_gap_ms\t%d\n", terms, changes, longest
     printf "seen\tleaderless_answers\t%d\nseen\tversions\t%d\nseen\tstale_answers\t%d\n", nobody, versions, stales
-    printf "seen\tresolution_ms\t%.0f\nseen\tanswer_ms\t%.0f\n", pairs ? apart / pairs * 1000 : 0, answers ? took / answers : 0
-    printf "seen\tseconds\t%.1f\nseen\toldest_age\t%s\n", ended_at - began_at, worst == "" ? "null" : worst
+    printf "seen\tresolution_ms\t%.0f\nseen\tanswer_ms\t%.0f\n", (pairs ? apart / pairs * 1000 : 0), (answers ? took / answers : 0)
+    printf "seen\tseconds\t%.1f\nseen\toldest_age\t%s\n", ended_at - began_at, (worst == "" ? "null" : worst)
 }

@@ -10,6 +10,9 @@ script=${0##*/}
 # Exit statuses.
 VALID=0 INVALID=1 USAGE=2 UNKNOWN=3
 
+# Whether the script ends as it means to. What goes wrong in it otherwise proves nothing.
+ended=""
+
 say() {
     echo "$script: $*" >&2
 }
@@ -18,6 +21,7 @@ say() {
 wrong() {
     say "$*"
     say "see $script --help"
+    ended=yes
     exit "$USAGE"
 }
 
@@ -95,6 +99,10 @@ leave() {
     stop_recording
     target_leave
     [ -z "${work:-}" ] || rm -rf "$work"
+    if [ -z "$ended" ]; then
+        echo "unknown: the script itself failed"
+        status=$UNKNOWN
+    fi
     exit "$status"
 }
 

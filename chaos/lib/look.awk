@@ -1,4 +1,4 @@
-# The newest answers of all replicas, flattened, as one line: leader|term|answering|lease|ill.
+# The newest answers of all replicas, flattened, as one line: leader|term|answering|polling|lease|ill.
 # Only those count that were asked after `after`; the leader's term must be above `above`.
 function text(path) { sub(/^"/, "", value[path]); sub(/"$/, "", value[path]); return value[path] }
 
@@ -33,5 +33,5 @@ END {
     else if (waiting > 0) complain("not all replicas have answered yet")
     if (polling < 2) complain("fewer than two polling replicas answer: there is nobody to take over")
     if (ill == "" && term + 0 <= above + 0) complain(leader " leads in the same term as before")
-    printf "%s|%s|%d|%s|%s\n", ill ~ /agree/ ? "" : leader, term, answering, lease + 0, ill
+    printf "%s|%s|%d|%d|%s|%s\n", (ill ~ /agree/ ? "" : leader), term, answering, polling, lease + 0, ill
 }

@@ -68,9 +68,10 @@ listener() {
     local inode
     if [ -r /proc/net/tcp ]; then
         inode=$(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null |
-            awk -v port="$(printf %04X "$1")" '$4 == "0A" && $2 ~ ":" port "$" { print $10; exit }')
+            awk -v port="$(printf %04X "$1")" '$4 == "0A" && $2 ~ ":" port "$" && !found++ { print $10 }')
         [ -n "$inode" ] || return 1
-        find /proc/[0-9]*/fd -maxdepth 1 -lname "socket:\[$inode\]" 2>/dev/null |
+        # Processes that end meanwhile make find fail, and are not those that are sought.
+        { find /proc/[0-9]*/fd -maxdepth 1 -lname "socket:\[$inode\]" 2>/dev/null || true; } |
             awk -F / 'NR == 1 { print $3 }'
     else
         lsof -nP -t -iTCP:"$1" -sTCP:LISTEN 2>/dev/null | head -n 1

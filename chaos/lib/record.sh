@@ -81,7 +81,7 @@ newest() {
 look() {
     local text
     text=$(newest | awk -F '\t' -v after="${1:-0}" -v above="${2:--1}" -f "$lib/look.awk")
-    IFS='|' read -r seen_leader seen_term answering lease_left ill <<<"$text"
+    IFS='|' read -r seen_leader seen_term answering polling lease_left ill <<<"$text"
 }
 
 # shellcheck disable=SC2034

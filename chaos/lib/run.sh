@@ -54,7 +54,7 @@ prepare() {
     until_true "$WARMUP" healthy "$started_at" ||
         refuse "$asked_of was ill before the start: $ill. Mend that first (helm/pollux/RUNBOOK.md)"
     # shellcheck disable=SC2154
-    base_term=$seen_term base_leader=$seen_leader base_answering=$answering
+    base_term=$seen_term base_leader=$seen_leader base_answering=$answering base_polling=$polling
     if [ -z "$lease" ]; then
         watch_lease
         lease=$(awk -v left="$longest_left" 'BEGIN { print int(left) + (left > int(left)) }')
@@ -88,6 +88,7 @@ agree() {
     say "$times time(s), $pause s apart: $fault_title"
     if [ -n "$dry_run" ]; then
         say "dry run: nothing was touched"
+        ended=yes
         exit "$VALID"
     fi
     target_agreed && return
@@ -135,8 +136,8 @@ fault() {
 
 # Variables of `fault`, for verdict.sh and check.awk.
 note_fault() {
-    printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' \
-        "$number" "$replica" "$before" "$after" "$began" "$healed" "$well" "${proof//$'\t'/ }" >>"$work/faults"
+    printf '%s\037%s\037%s\037%s\037%s\037%s\037%s\037%s\n' \
+        "$number" "$replica" "$before" "$after" "$began" "$healed" "$well" "$proof" >>"$work/faults"
 }
 
 all_well() {

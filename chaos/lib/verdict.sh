@@ -50,7 +50,7 @@ broken_to_json() {
 faults_to_json() {
     local number replica before after began healed well proof
     [ -e "$work/faults" ] || return 0
-    while IFS=$'\t' read -r number replica before after began healed well proof; do
+    while IFS=$'\037' read -r number replica before after began healed well proof; do
         printf '{"number":%s,"replica":%s,"term_before":%s,"term_after":%s,"began":%s,"healed":%s,"well":%s,"proof":%s,"takeovers":%s}\n' \
             "$number" "$(text_to_json "$replica")" "${before:-null}" "${after:-null}" "$began" \
             "${healed:-null}" "${well:-null}" "$(text_to_json "$proof")" \
@@ -67,7 +67,7 @@ write_report() {
         printf '"started":%s,"ended":%s,' "${started_at:-null}" "$EPOCHREALTIME"
         printf '"expected":{"times":%s,"most_leader_changes":%s,"least_leader_changes":%s,"gap_ms":%s,"cause":%s,"lease":%s},' \
             "$times" "${most_changes:-null}" "${least_changes:-null}" "${gap_bound:-null}" "$(text_to_json "$gap_cause")" "${lease:-null}"
-        printf '"seen":{%s},' "$(found seen | awk -F '\t' '{ printf "%s\"%s\":%s", NR > 1 ? "," : "", $2, $3 }')"
+        printf '"seen":{%s},' "$(found seen | awk -F '\t' '{ printf "%s\"%s\":%s", (NR > 1 ? "," : ""), $2, $3 }')"
         printf '"broken":%s,' "$(broken_to_json)"
         printf '"faults":%s,' "$(faults_to_json | list)"
         printf '"other_takeovers":%s}\n' "$(found takeover | awk -F '\t' '$2 == 0 { print $3 }' | list)"
@@ -78,6 +78,7 @@ write_report() {
 end() {
     write_report "$1" "$3"
     say "report: $report/report.json"
+    ended=yes
     echo "$1: $3"
     exit "$2"
 }
@@ -112,7 +113,7 @@ judge() {
     stop_recording
     check "$most_changes" "$least_changes"
     local broken
-    broken=$(found broken | awk -F '\t' '{ printf "%s%s: %s", NR > 1 ? "; " : "", $2, $3 }')
+    broken=$(found broken | awk -F '\t' '{ printf "%s%s: %s", (NR > 1 ? "; " : ""), $2, $3 }')
     [ -z "$broken" ] || end invalid "$INVALID" "$broken"
     # A record that shows nothing proves nothing.
     [ "$(seen answers)" -gt 0 ] || end unknown "$UNKNOWN" "no replica answered while it was recorded"
