@@ -4,7 +4,7 @@
 # Each value of the JSON on stdin as a line "path<TAB>value", such as `endpoints.0.name<TAB>"prices"`.
 # Texts keep their quotes. An empty line ends each whole value.
 json_flat() {
-    grep -oE '"([^"\\]|\\.)*"|[][{},:]|[^][{},:"[:space:]]+' | awk '
+    { grep -oE '"([^"\\]|\\.)*"|[][{},:]|[^][{},:"[:space:]]+' || true; } | awk '
         function path(at, text) {
             text = key[1]
             for (at = 2; at <= depth; at++) text = text "." key[at]
