@@ -24,6 +24,9 @@ sample_always() {
     while [ -e "$work/recording" ] && grep -qxF -- "$name" "$work/listed"; do
         line=$(sample "$name" "$since")
         printf '%s\n' "$line" >>"$report/samples/$name.jsonl"
+        # Whole at once, for those who look meanwhile.
+        printf '%s\n' "$line" >"$work/newest/$name.next"
+        mv "$work/newest/$name.next" "$work/newest/$name"
         term=${line#*\"term\":}
         term=${term%%,*}
         [[ $term =~ ^[0-9]+$ ]] && since=$term
@@ -49,7 +52,7 @@ record_always() {
 }
 
 start_recording() {
-    mkdir -p "$report/samples" "$work/asking" "$work/sampled"
+    mkdir -p "$report/samples" "$work/asking" "$work/sampled" "$work/newest"
     rm -f "$report"/samples/*.jsonl
     target_list >"$work/listed"
     : >"$work/recording"
@@ -71,7 +74,7 @@ stop_recording() {
 newest() {
     local name
     while read -r name; do
-        [ ! -s "$report/samples/$name.jsonl" ] || tail -n 1 "$report/samples/$name.jsonl"
+        [ ! -e "$work/newest/$name" ] || cat "$work/newest/$name"
     done <"$work/listed" | json_flat
 }
 
@@ -90,10 +93,10 @@ healthy() {
     [ -z "$ill" ]
 }
 
-# redis_is_away REPLICA SINCE: whether the replica says so itself.
+# redis_is_away REPLICA SINCE: whether the replica says so itself; any of them if REPLICA is empty.
 redis_is_away() {
-    newest | awk -F '\t' -v name="\"$1\"" -v after="$2" '
-        $0 == "" { if (asked == name && ok == "true" && store == "false" && at + 0 > after + 0) found = 1; next }
+    newest | awk -F '\t' -v name="${1:+\"$1\"}" -v after="$2" '
+        $0 == "" { if ((name == "" || asked == name) && ok == "true" && store == "false" && at + 0 > after + 0) found = 1; next }
         $1 == "asked" { asked = $2 } $1 == "ok" { ok = $2 } $1 == "store" { store = $2 } $1 == "at" { at = $2 }
         END { exit !found }'
 }

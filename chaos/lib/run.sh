@@ -17,7 +17,7 @@ changes_each=1
 lasts=0
 
 # How long a cluster may take to look well before anything is touched, in seconds.
-WARMUP=15
+WARMUP=8
 
 # shellcheck source-path=SCRIPTDIR
 run() {

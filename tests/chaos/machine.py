@@ -9,6 +9,7 @@ import pathlib
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 import urllib.request
@@ -209,22 +210,41 @@ class Done:
 
 
 def start(script, *options, report, **more):
-    """Starts a script, away from any terminal."""
+    """Starts a script, away from any terminal. What it says is in `said(process)`."""
     # No look at the kubeconfig of whoever runs the tests.
     environment = {**os.environ, "KUBECONFIG": "/dev/null", **more.pop("env", {})}
     command = [str(CHAOS / script), *options, "--report", str(report)]
-    return subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, **more
-    )
+    files = {name: tempfile.TemporaryFile("w+") for name in ("stdout", "stderr")}
+    process = subprocess.Popen(command, **{"stdin": subprocess.DEVNULL, "env": environment, **files, **more})
+    process.files = files
+    return process
 
 
-def run(script, *options, report, timeout=90, **more):
-    """Runs a script to its end."""
-    process = start(script, *options, report=report, **more)
+def said(process, name="stderr"):
+    """What a script has said so far."""
+    return os.pread(process.files[name].fileno(), 1 << 20, 0).decode()
+
+
+def finish(process, report, timeout=90):
+    """Waits for a script's end."""
     try:
-        output, errors = process.communicate(timeout=timeout)
+        process.wait(timeout=timeout)
     except subprocess.TimeoutExpired:
         process.kill()
-        output, errors = process.communicate()
-        raise AssertionError(f"{script} does not end: {output}{errors}") from None
-    return Done(process, output, errors, report)
+        raise AssertionError(f"it does not end: {said(process, 'stdout')}{said(process)}") from None
+    return Done(process, said(process, "stdout"), said(process), report)
+
+
+def run(script, *options, report, **more):
+    """Runs a script to its end."""
+    return finish(start(script, *options, report=report, **more), report)
+
+
+def expect(done, status, *words):
+    """A script ended so, with one line that says so and these words, and its report says the same."""
+    kind = {VALID: "valid", INVALID: "invalid", UNKNOWN: "unknown"}[status]
+    assert done.status == status, str(done)
+    assert done.output.count("\n") == 1 and done.verdict == f"{kind}: {done.report['why']}", str(done)
+    assert done.report["verdict"] == kind, str(done)
+    for word in words:
+        assert word in done.verdict, str(done)
