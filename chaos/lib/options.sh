@@ -24,7 +24,7 @@
     supervised=""
 }
 
-# options_help [watch]: what --help says of the options that all have; watch takes no --times.
+# options_help faults|watch: what --help says of the options that all have; `watch` makes no faults.
 options_help() {
     cat <<'EOF'
 On a cluster:
@@ -37,7 +37,7 @@ On this machine, against processes of `pollux run`:
   --admin URL        the admin address of a replica; again for others. Those that tell each other
                      their address on this machine are found by one (http://127.0.0.1:9090)
 EOF
-    [ "${1:-}" = watch ] || cat <<'EOF'
+    [ "$1" = watch ] || cat <<'EOF'
   --start COMMAND    starts again what was ended, by `sh -c`, with REPLICA in its environment.
                      Without it, on Linux, with the same command line, directory and environment as before
   --supervised       starts nothing: something else does
@@ -97,7 +97,7 @@ parse_options() {
             0) [ $# -ge 2 ] || wrong "$option needs a value" && shift 2 && continue ;;
             3) shift && continue ;;
         esac
-        [ $# -ge 2 ] && [ -n "$2" ] || wrong_option "$option"
+        [ -n "${2-}" ] || wrong_option "$option"
         value=$2
         shift 2
         shared_option "$option" "$value" || wrong_option "$option"
@@ -149,7 +149,7 @@ check_options() {
     else
         [ -n "$release" ] || wrong "--release is missing (or --local, for processes on this machine)"
         [[ $release =~ $name ]] || wrong "--release: '$release' is no name of a release"
-        [ "${#admins[@]}" -eq 0 ] && [ -z "$start_command$supervised" ] ||
+        [ -z "${admins[*]-}$start_command$supervised" ] ||
             wrong "--admin, --start and --supervised go with --local"
     fi
     report=${report:-pollux-chaos/$script-$(date -u +%Y%m%dT%H%M%SZ)}

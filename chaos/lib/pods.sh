@@ -62,7 +62,7 @@ choose_way() {
             target_ask "$name" >/dev/null 2>&1 && return
         done < <(target_list)
     fi
-    via=exec
+    via="exec"
     may create pods/exec ||
         refuse "the replicas cannot be asked: neither get pods/proxy nor create pods/exec is allowed in namespace $namespace, or the API server does not reach the pods"
     say "the API server's proxy does not reach the replicas: kubectl exec asks them, which takes longer"

@@ -1,4 +1,6 @@
 # shellcheck shell=bash
+# Templates and what runs elsewhere have $ of their own.
+# shellcheck disable=SC2016
 # What can be done to the pods of a release.
 
 # The image of the ephemeral container: any that has sh, cat, kill, tr and grep.
@@ -160,8 +162,19 @@ cut_off() {
     local began=$EPOCHREALTIME
     policy=pollux-chaos-$release-$RANDOM
     on_the_way_out reconnect "$1"
-    k label pod "$1" "pollux-chaos=$policy" >/dev/null 2>"$work/why" &&
-        k create -f - >/dev/null 2>"$work/why" <<EOF || { not_landed=$(complaint "$work/why") && return 1; }
+    if ! { k label pod "$1" "pollux-chaos=$policy" && policy_manifest | k create -f -; } >/dev/null 2>"$work/why"; then
+        not_landed=$(complaint "$work/why")
+        return 1
+    fi
+    if ! until_true "$lasts" redis_is_away "$1" "$began"; then
+        not_landed="$1 still reaches Redis under the NetworkPolicy $policy. Either the network plugin does not enforce policies, or it leaves connections alone that are there already, or Redis listens at another port than ${redis_ports[*]} (--redis-port). chaos/mesh/leader-cut-off.yaml cuts by other means"
+        return 1
+    fi
+    proof="$1 says that Redis does not answer, $(ms_between "$began" "$EPOCHREALTIME") ms after NetworkPolicy $policy"
+}
+
+policy_manifest() {
+    cat <<EOF
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: {name: $policy, labels: {app.kubernetes.io/part-of: pollux-chaos, app.kubernetes.io/instance: $release}}
@@ -170,11 +183,6 @@ spec:
   policyTypes: [Egress]
   egress: [{ports: [$(other_ports)]}]
 EOF
-    if ! until_true "$lasts" redis_is_away "$1" "$began"; then
-        not_landed="$1 still reaches Redis under the NetworkPolicy $policy. Either the network plugin does not enforce policies, or it leaves connections alone that are there already, or Redis listens at another port than ${redis_ports[*]} (--redis-port). chaos/mesh/leader-cut-off.yaml cuts by other means"
-        return 1
-    fi
-    proof="$1 says that Redis does not answer, $(ms_between "$began" "$EPOCHREALTIME") ms after NetworkPolicy $policy"
 }
 
 reconnect() {

@@ -22,9 +22,9 @@ learn() {
     [[ $name =~ ^[A-Za-z0-9._-]+$ ]] || refuse "the replica at $1 has a name with other signs than letters, digits, '.', '_' and '-'"
     echo "$1" >"$work/admins/$name"
     while IFS=$'\t' read -r name address; do
-        [ ! -e "$work/admins/$name" ] && is_local "$address" && [[ $name =~ ^[A-Za-z0-9._-]+$ ]] || continue
+        if [ -e "$work/admins/$name" ] || ! is_local "$address" || ! [[ $name =~ ^[A-Za-z0-9._-]+$ ]]; then continue; fi
         # Who ended lately is still told of.
-        ask_admin "$address" >/dev/null 2>&1 && echo "$address" >"$work/admins/$name"
+        if ask_admin "$address" >/dev/null 2>&1; then echo "$address" >"$work/admins/$name"; fi
     done < <(awk -F '\t' '
         $1 ~ /^replicas\..*\.replica$/ { gsub(/"/, "", $2); name = $2 }
         $1 ~ /^replicas\..*\.address$/ { gsub(/"/, "", $2); print name "\t" $2 }' "$work/flat")

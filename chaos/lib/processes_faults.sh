@@ -104,10 +104,11 @@ thaw() {
 
 # What cut_off needs: refuses where it is missing.
 check_partition() {
-    [ "$(uname)" = Linux ] && [ "$(id -u)" -eq 0 ] && command -v iptables >/dev/null ||
+    if [ "$(uname)" != Linux ] || [ "$(id -u)" -ne 0 ] || ! command -v iptables >/dev/null; then
         refuse "to cut one process off from Redis takes root on Linux, and iptables"
+    fi
     groups=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
-    [ -n "$groups" ] && [ -w "$groups/cgroup.procs" ] ||
+    [ -w "${groups:-/nowhere}/cgroup.procs" ] ||
         refuse "to cut one process off from Redis takes cgroup v2, which is not mounted here, or not to be written to"
 }
 
