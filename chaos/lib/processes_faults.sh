@@ -169,7 +169,12 @@ cut_off() {
 }
 
 reconnect() {
+    # Those that were never added cannot be deleted; what counts is that none is left.
     rules -D 2>/dev/null || true
+    if iptables -w -S OUTPUT | grep -F -- "--path ${group#"$groups"/} " >&2; then
+        not_landed="these rules of iptables are still there"
+        return 1
+    fi
     [ ! -d "$group" ] || {
         echo "$isolated" >"$groups${former%/}/cgroup.procs" 2>/dev/null || true
         rmdir "$group"

@@ -212,11 +212,12 @@ class Done:
 def start(script, *options, report, **more):
     """Starts a script, away from any terminal. What it says is in `said(process)`."""
     # No look at the kubeconfig of whoever runs the tests.
-    environment = {**os.environ, "KUBECONFIG": "/dev/null", **more.pop("env", {})}
+    meanwhile = tempfile.TemporaryDirectory()
+    environment = {**os.environ, "KUBECONFIG": "/dev/null", "TMPDIR": meanwhile.name, **more.pop("env", {})}
     command = [str(CHAOS / script), *options, "--report", str(report)]
     files = {name: tempfile.TemporaryFile("w+") for name in ("stdout", "stderr")}
     process = subprocess.Popen(command, **{"stdin": subprocess.DEVNULL, "env": environment, **files, **more})
-    process.files = files
+    process.files, process.meanwhile = files, meanwhile
     return process
 
 
@@ -232,6 +233,7 @@ def finish(process, report, timeout=90):
     except subprocess.TimeoutExpired:
         process.kill()
         raise AssertionError(f"it does not end: {said(process, 'stdout')}{said(process)}") from None
+    assert not os.listdir(process.meanwhile.name), "it removes what it made"
     return Done(process, said(process, "stdout"), said(process), report)
 
 

@@ -221,6 +221,16 @@ def test_without_a_shared_process_namespace_the_chart_is_named(unshared_cluster,
     assert not unshared_cluster.api.changes
 
 
+def test_a_process_that_is_not_to_be_seen_is_not_signalled(unshared_cluster, tmp_path):
+    # As a runtime that does not share what the pod says it shares.
+    for pod in unshared_cluster.kubelet.replica_pods():
+        pod.object["spec"]["shareProcessNamespace"] = True
+    for script in [["kill-leader", "--crash"], ["freeze-leader"]]:
+        done = unshared_cluster.run(*script, "--lease=2s", report=tmp_path / script[0])
+        expect(done, UNKNOWN, "did not land", "no process of pollux run is to be seen")
+    assert unshared_cluster.kubelet.is_well()
+
+
 def test_a_single_replica_is_refused(unshared_cluster, tmp_path):
     for pod in unshared_cluster.kubelet.replica_pods()[1:]:
         with unshared_cluster.kubelet.lock:

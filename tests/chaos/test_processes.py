@@ -3,6 +3,7 @@
 import pathlib
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -58,6 +59,12 @@ def test_a_leader_frozen_for_a_moment_leads_on(machine, tmp_path):
     assert machine.leader() == before
 
 
+def test_a_takeover_that_does_not_come_is_invalid(machine, tmp_path):
+    # Told that the lease is over by then, the script waits for another leader.
+    done = machine.run("freeze-leader", "--for=300ms", "--lease=200ms", "--bound=20s", "--patience=3s", report=tmp_path)
+    expect(done, INVALID, "recovery: 3 s after fault 1 was healed", "in the same term as before")
+
+
 def test_more_changes_than_faults_are_flapping(machine, tmp_path):
     # Told that its lease is so long, the script does not expect the takeover that comes.
     done = machine.run("freeze-leader", "--for=3s", "--bound=20s", "--lease=20s", report=tmp_path)
@@ -105,9 +112,16 @@ def test_redis_that_nobody_would_start_again_is_left_alone(machine, tmp_path):
 
 
 def test_what_listens_must_be_redis(machine, tmp_path):
-    port = machine.backend.server.server_port
-    done = machine.run("kill-redis", f"--redis-port={port}", "--supervised", "--lease=2s", report=tmp_path)
-    expect(done, UNKNOWN, "and not redis-server")
+    port = free_port()
+    other = subprocess.Popen([sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)], stderr=subprocess.DEVNULL)
+    try:
+        eventually("it listens", lambda: answers(port))
+        done = machine.run("kill-redis", f"--redis-port={port}", "--supervised", "--lease=2s", report=tmp_path)
+        expect(done, UNKNOWN, "and not redis-server")
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
 
 
 def test_a_dry_run_touches_nothing_and_judges_nothing(machine, tmp_path):
