@@ -152,7 +152,7 @@ cut_off() {
     replica_process "$1" || return 1
     isolated=$pid
     former=$(awk -F : '$1 == 0 { print $3 }' "/proc/$pid/cgroup")
-    group=$groups/pollux-chaos-$pid
+    group=$groups/pollux-cut-off-$pid
     : >"$work/connections"
     on_the_way_out reconnect
     mkdir -p "$group" && echo "$pid" >"$group/cgroup.procs" || return 1

@@ -4,6 +4,11 @@
 
 recorder=""
 
+# Whether to go on: until told to stop, or until the script itself is gone.
+is_recording() {
+    [ -e "$work/recording" ] && kill -0 "$$" 2>/dev/null
+}
+
 # sample NAME SINCE: one line of the record.
 sample() {
     local at=$EPOCHREALTIME body took
@@ -21,7 +26,7 @@ sample() {
 # sample_always NAME: until the replica is listed no more, or nobody records.
 sample_always() {
     local name=$1 line since=-1 term
-    while [ -e "$work/recording" ] && grep -qxF -- "$name" "$work/listed"; do
+    while is_recording && grep -qxF -- "$name" "$work/listed"; do
         line=$(sample "$name" "$since")
         printf '%s\n' "$line" >>"$report/samples/$name.jsonl"
         # Whole at once, for those who look meanwhile.
@@ -37,7 +42,7 @@ sample_always() {
 
 record_always() {
     local name
-    while [ -e "$work/recording" ]; do
+    while is_recording; do
         if target_list >"$work/listing" 2>/dev/null; then
             mv "$work/listing" "$work/listed"
         fi
@@ -49,6 +54,8 @@ record_always() {
         sleep 1
     done
     wait
+    # Nobody else is left to do that.
+    kill -0 "$$" 2>/dev/null || { target_leave && rm -rf "$work"; }
 }
 
 start_recording() {

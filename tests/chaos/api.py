@@ -13,6 +13,8 @@ import subprocess
 import threading
 import urllib.parse
 
+import kubernetes_validate
+
 #: By group and version: resources, with the kind and the short forms that kubectl looks for.
 RESOURCES = {
     "v1": [("pods", "Pod", "get list watch delete patch"), ("pods/ephemeralcontainers", "Pod", "get patch update"), ("pods/log", "Pod", "get"), ("pods/exec", "PodExecOptions", "create get"), ("pods/proxy", "PodProxyOptions", "get"), ("namespaces", "Namespace", "get list")],
@@ -225,6 +227,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         allowed = f"{wanted['verb']} {resource}" not in self.api.denied
         self.say({"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "status": {"allowed": allowed}}, 201)
 
+    def is_valid(self, thing):
+        """Whether it is as Kubernetes' own schema has it."""
+        try:
+            kubernetes_validate.validate(thing, "1.32", strict=True)
+        except kubernetes_validate.ValidationError as error:
+            self.fail(422, f"invalid: {error}", "Invalid")
+            return False
+        return True
+
     def found(self, name):
         pod = self.api.kubelet.pods.get(name)
         if pod is None:
@@ -267,7 +278,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 if security.get("runAsNonRoot") is not True or security.get("capabilities", {}).get("drop") != ["ALL"]:
                     self.fail(403, f'pods "{name}" is forbidden: violates PodSecurity "restricted:latest"', "Forbidden")
                     return
-                pod.object["spec"].setdefault("ephemeralContainers", []).append(container)
+                spec = pod.object["spec"]
+                changed = {**pod.object, "spec": {**spec, "ephemeralContainers": [*spec.get("ephemeralContainers", []), container]}}
+                if not self.is_valid(changed):
+                    return
+                pod.object = changed
                 pod.add_ephemeral(container)
             self.say(pod.shown())
 
@@ -312,6 +327,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def create_policy(self):
         policy = json.loads(self.body)
+        if not self.is_valid(policy):
+            return
         self.api.policies[policy["metadata"]["name"]] = policy
         self.api.created = policy
         self.api.enforce()
