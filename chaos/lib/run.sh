@@ -55,6 +55,8 @@ prepare() {
         refuse "$asked_of was ill before the start: $ill. Mend that first (helm/pollux/RUNBOOK.md)"
     # shellcheck disable=SC2154
     base_term=$seen_term base_leader=$seen_leader base_answering=$answering base_polling=$polling
+    target_knows "$base_leader" ||
+        refuse "$base_leader leads, and is no replica of $asked_of: something else shares its lease. Find it by \`pollux status\`"
     if [ -z "$lease" ]; then
         watch_lease
         lease=$(awk -v left="$longest_left" 'BEGIN { print int(left) + (left > int(left)) }')
@@ -65,8 +67,6 @@ prepare() {
     most_changes=$((changes_each * times)) least_changes=$times
     [ "$changes" != none ] || most_changes=0
     [ "$changes" = must ] || least_changes=0
-    target_knows "$base_leader" ||
-        refuse "$base_leader leads, and is no replica of $asked_of: something else shares its lease. Find it by \`pollux status\`"
 }
 
 # The leader renews within two seconds, unless the retry period is longer than its default.
@@ -132,6 +132,8 @@ fault() {
     well=$EPOCHREALTIME after=$seen_term
     note_fault
     say "fault $number: $seen_leader leads in term $after; all was well $(ms_between "$healed" "$well") ms after it was healed"
+    # Two retry periods: what a former leader still tries, it has tried by then.
+    rest "$(calculate "$lease / 3")"
 }
 
 # Variables of `fault`, for verdict.sh and check.awk.

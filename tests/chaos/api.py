@@ -17,8 +17,18 @@ import kubernetes_validate
 
 #: By group and version: resources, with the kind and the short forms that kubectl looks for.
 RESOURCES = {
-    "v1": [("pods", "Pod", "get list watch delete patch"), ("pods/ephemeralcontainers", "Pod", "get patch update"), ("pods/log", "Pod", "get"), ("pods/exec", "PodExecOptions", "create get"), ("pods/proxy", "PodProxyOptions", "get"), ("namespaces", "Namespace", "get list")],
-    "apps/v1": [("deployments", "Deployment", "get list watch patch"), ("replicasets", "ReplicaSet", "get list")],
+    "v1": [
+        ("pods", "Pod", "get list watch delete patch"),
+        ("pods/ephemeralcontainers", "Pod", "get patch update"),
+        ("pods/log", "Pod", "get"),
+        ("pods/exec", "PodExecOptions", "create get"),
+        ("pods/proxy", "PodProxyOptions", "get"),
+        ("namespaces", "Namespace", "get list"),
+    ],
+    "apps/v1": [
+        ("deployments", "Deployment", "get list watch patch"),
+        ("replicasets", "ReplicaSet", "get list"),
+    ],
     "networking.k8s.io/v1": [("networkpolicies", "NetworkPolicy", "get list create delete")],
     "authorization.k8s.io/v1": [("selfsubjectaccessreviews", "SelfSubjectAccessReview", "create")],
 }
@@ -172,7 +182,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             ("PATCH", rf"/api/v1/namespaces/{namespace}/pods/([\w.-]+)", self.label),
             ("GET", r"/api/v1/namespaces/([\w.-]+)/pods", self.pods),
             ("GET", rf"/apis/apps/v1/namespaces/{namespace}/deployments", self.deployments),
-            ("GET", rf"/apis/apps/v1/namespaces/{namespace}/deployments/([\w.-]+)", lambda _: self.say(self.deployment())),
+            (
+                "GET",
+                rf"/apis/apps/v1/namespaces/{namespace}/deployments/([\w.-]+)",
+                lambda _: self.say(self.deployment()),
+            ),
             ("PATCH", rf"/apis/apps/v1/namespaces/{namespace}/deployments/([\w.-]+)", self.restart),
             ("GET", POLICIES.format(namespace), self.list_policies),
             ("POST", POLICIES.format(namespace), self.create_policy),
@@ -197,7 +211,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def fail(self, status, message, reason="NotFound"):
-        self.say({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "reason": reason, "code": status}, status)
+        self.say(
+            {
+                "kind": "Status",
+                "apiVersion": "v1",
+                "status": "Failure",
+                "message": message,
+                "reason": reason,
+                "code": status,
+            },
+            status,
+        )
 
     def version(self):
         self.say({"major": "1", "minor": "32", "gitVersion": "v1.32.0"})
@@ -205,27 +229,76 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def groups(self):
         groups = [version.split("/")[0] for version in RESOURCES if "/" in version]
         versions = lambda group: {"groupVersion": f"{group}/v1", "version": "v1"}
-        self.say({"kind": "APIGroupList", "apiVersion": "v1", "groups": [{"name": group, "versions": [versions(group)], "preferredVersion": versions(group)} for group in groups]})
+        self.say(
+            {
+                "kind": "APIGroupList",
+                "apiVersion": "v1",
+                "groups": [
+                    {"name": group, "versions": [versions(group)], "preferredVersion": versions(group)}
+                    for group in groups
+                ],
+            }
+        )
 
     def resources(self, version):
-        one = lambda name, kind, verbs: {"name": name, "singularName": "", "namespaced": name not in {"namespaces", "selfsubjectaccessreviews"}, "kind": kind, "verbs": verbs.split()}
-        self.say({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": [one(*resource) for resource in RESOURCES[version]]})
+        one = lambda name, kind, verbs: {
+            "name": name,
+            "singularName": "",
+            "namespaced": name not in {"namespaces", "selfsubjectaccessreviews"},
+            "kind": kind,
+            "verbs": verbs.split(),
+        }
+        self.say(
+            {
+                "kind": "APIResourceList",
+                "apiVersion": "v1",
+                "groupVersion": version,
+                "resources": [one(*resource) for resource in RESOURCES[version]],
+            }
+        )
 
     def openapi(self):
-        self.say({"paths": {"apis/networking.k8s.io/v1": {"serverRelativeURL": "/openapi/v3/apis/networking.k8s.io/v1"}}})
+        self.say(
+            {
+                "paths": {
+                    "apis/networking.k8s.io/v1": {
+                        "serverRelativeURL": "/openapi/v3/apis/networking.k8s.io/v1"
+                    }
+                }
+            }
+        )
 
     def openapi_networking(self):
         # kubectl looks whether the server itself checks fields.
         kind = {"group": "networking.k8s.io", "kind": "NetworkPolicy", "version": "v1"}
-        operation = {"parameters": [{"name": "fieldValidation", "in": "query"}], "x-kubernetes-group-version-kind": kind, "responses": {}}
-        self.say({"openapi": "3.0.0", "info": {"title": "stub", "version": "1"}, "paths": {POLICIES.format("{namespace}"): {"post": operation, "patch": operation}}})
+        operation = {
+            "parameters": [{"name": "fieldValidation", "in": "query"}],
+            "x-kubernetes-group-version-kind": kind,
+            "responses": {},
+        }
+        self.say(
+            {
+                "openapi": "3.0.0",
+                "info": {"title": "stub", "version": "1"},
+                "paths": {POLICIES.format("{namespace}"): {"post": operation, "patch": operation}},
+            }
+        )
 
     def review(self):
         # kubectl says this by Protocol Buffers: a message in an envelope.
-        wanted = texts(self.body[4:], [2, 2, 1], ["namespace", "verb", "group", "version", "resource", "subresource"])
+        wanted = texts(
+            self.body[4:], [2, 2, 1], ["namespace", "verb", "group", "version", "resource", "subresource"]
+        )
         resource = "/".join(filter(None, [wanted["resource"], wanted.get("subresource")]))
         allowed = f"{wanted['verb']} {resource}" not in self.api.denied
-        self.say({"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "status": {"allowed": allowed}}, 201)
+        self.say(
+            {
+                "kind": "SelfSubjectAccessReview",
+                "apiVersion": "authorization.k8s.io/v1",
+                "status": {"allowed": allowed},
+            },
+            201,
+        )
 
     def is_valid(self, thing):
         """Whether it is as Kubernetes' own schema has it."""
@@ -248,7 +321,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             pods = list(self.api.kubelet.pods.values())
         own = namespace == self.api.kubelet.namespace
         items = [pod.shown() for pod in pods if own and matches(pod.object["metadata"]["labels"], selector)]
-        self.say({"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": items})
+        self.say(
+            {"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": items}
+        )
 
     def pod(self, name):
         if pod := self.found(name):
@@ -275,11 +350,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
             for container in json.loads(self.body)["spec"]["ephemeralContainers"]:
                 # The "restricted" profile, or Pod Security refuses it.
                 security = container.get("securityContext", {})
-                if security.get("runAsNonRoot") is not True or security.get("capabilities", {}).get("drop") != ["ALL"]:
-                    self.fail(403, f'pods "{name}" is forbidden: violates PodSecurity "restricted:latest"', "Forbidden")
+                if security.get("runAsNonRoot") is not True or security.get("capabilities", {}).get(
+                    "drop"
+                ) != ["ALL"]:
+                    self.fail(
+                        403,
+                        f'pods "{name}" is forbidden: violates PodSecurity "restricted:latest"',
+                        "Forbidden",
+                    )
                     return
                 spec = pod.object["spec"]
-                changed = {**pod.object, "spec": {**spec, "ephemeralContainers": [*spec.get("ephemeralContainers", []), container]}}
+                changed = {
+                    **pod.object,
+                    "spec": {
+                        **spec,
+                        "ephemeralContainers": [*spec.get("ephemeralContainers", []), container],
+                    },
+                }
                 if not self.is_valid(changed):
                     return
                 pod.object = changed
@@ -311,11 +398,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def deployment(self):
         kubelet = self.api.kubelet
-        metadata = {**kubelet.deployment["metadata"], "generation": kubelet.generation, "resourceVersion": "1", "uid": "1"}
+        metadata = {
+            **kubelet.deployment["metadata"],
+            "generation": kubelet.generation,
+            "resourceVersion": "1",
+            "uid": "1",
+        }
         return {**kubelet.deployment, "metadata": metadata, "status": kubelet.deployment_status()}
 
     def deployments(self):
-        self.say({"kind": "DeploymentList", "apiVersion": "apps/v1", "metadata": {"resourceVersion": "1"}, "items": [self.deployment()]})
+        self.say(
+            {
+                "kind": "DeploymentList",
+                "apiVersion": "apps/v1",
+                "metadata": {"resourceVersion": "1"},
+                "items": [self.deployment()],
+            }
+        )
 
     def restart(self, _):
         self.api.kubelet.roll()
@@ -323,7 +422,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def list_policies(self):
         items = list(self.api.policies.values())
-        self.say({"kind": "NetworkPolicyList", "apiVersion": "networking.k8s.io/v1", "metadata": {"resourceVersion": "1"}, "items": items})
+        self.say(
+            {
+                "kind": "NetworkPolicyList",
+                "apiVersion": "networking.k8s.io/v1",
+                "metadata": {"resourceVersion": "1"},
+                "items": items,
+            }
+        )
 
     def create_policy(self):
         policy = json.loads(self.body)
@@ -351,15 +457,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         command = self.query["command"]
         if command[0] == "/pollux":
-            command = [self.api.kubelet.pollux, *(part.replace(":9090", f":{pod.port}") for part in command[1:])]
+            command = [
+                self.api.kubelet.pollux,
+                *(part.replace(":9090", f":{pod.port}") for part in command[1:]),
+            ]
         elif pod.shared:
             command = pod.enter(command)
         key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
         self.send_response(101)
         self.send_header("Upgrade", "websocket")
         self.send_header("Connection", "Upgrade")
-        self.send_header("Sec-WebSocket-Accept", base64.b64encode(hashlib.sha1(key.encode()).digest()).decode())
-        self.send_header("Sec-WebSocket-Protocol", self.headers["Sec-WebSocket-Protocol"].split(",")[0].strip())
+        self.send_header(
+            "Sec-WebSocket-Accept", base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
+        )
+        self.send_header(
+            "Sec-WebSocket-Protocol", self.headers["Sec-WebSocket-Protocol"].split(",")[0].strip()
+        )
         self.end_headers()
         done = subprocess.run(command, capture_output=True)
         self.frame(2, b"\x01" + done.stdout)
@@ -367,7 +480,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         status = {"status": "Success"}
         if done.returncode:
             causes = [{"reason": "ExitCode", "message": str(done.returncode)}]
-            status = {"status": "Failure", "reason": "NonZeroExitCode", "message": "it failed", "details": {"causes": causes}}
+            status = {
+                "status": "Failure",
+                "reason": "NonZeroExitCode",
+                "message": "it failed",
+                "details": {"causes": causes},
+            }
         self.frame(2, b"\x03" + json.dumps({"kind": "Status", "apiVersion": "v1", **status}).encode())
         self.frame(8, struct.pack(">H", 1000))
         self.close_connection = True

@@ -85,7 +85,8 @@ def configuration(redis_port, backend, lease=2.0):
     """A replica's configuration: two endpoints, and timings of the lease as 6 : 4 : 1."""
     millis = int(lease * 1000)
     endpoints = [
-        {"name": name, "url": backend + name, "every": "200ms", "stale_after": "3s"} for name in ("prices", "news")
+        {"name": name, "url": backend + name, "every": "200ms", "stale_after": "3s"}
+        for name in ("prices", "news")
     ]
     return json.dumps(
         {
@@ -130,11 +131,23 @@ class Machine:
         self.backend.stop()
 
     def redis_command(self):
-        return ["redis-server", "--port", str(self.redis_port), "--bind", "127.0.0.1", "--save", "", "--loglevel", "warning"]
+        return [
+            "redis-server",
+            "--port",
+            str(self.redis_port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--loglevel",
+            "warning",
+        ]
 
     def start_redis(self):
         with open(self.directory / "redis.log", "a") as log:
-            self.processes["redis"] = subprocess.Popen(self.redis_command(), stdout=log, stderr=log, cwd=self.directory)
+            self.processes["redis"] = subprocess.Popen(
+                self.redis_command(), stdout=log, stderr=log, cwd=self.directory
+            )
         eventually("Redis answers", lambda: answers(self.redis_port))
 
     def start(self, name, **variables):
@@ -146,7 +159,10 @@ class Machine:
         }
         with open(self.directory / f"{name}.log", "a") as log:
             self.processes[name] = subprocess.Popen(
-                [self.pollux, "run", "--config", str(self.config)], env={**given, **variables}, stdout=log, stderr=log
+                [self.pollux, "run", "--config", str(self.config)],
+                env={**given, **variables},
+                stdout=log,
+                stderr=log,
             )
 
     def is_well(self):
@@ -155,10 +171,18 @@ class Machine:
             return False
         if any(one["version"] is None or one["stale"] for report in reports for one in report["endpoints"]):
             return False
-        return len({report["leader"]["replica"] for report in reports}) == 1 and len(reports[0]["replicas"]) == len(reports)
+        return len({report["leader"]["replica"] for report in reports}) == 1 and len(
+            reports[0]["replicas"]
+        ) == len(reports)
 
     def leader(self):
-        return eventually("a leader", lambda: next((r["leader"]["replica"] for r in map(cluster, self.admins.values()) if r and r["leader"]), None))
+        return eventually(
+            "a leader",
+            lambda: next(
+                (r["leader"]["replica"] for r in map(cluster, self.admins.values()) if r and r["leader"]),
+                None,
+            ),
+        )
 
     def pid(self, name):
         """The process that listens at the replica's address now, whoever started it."""
@@ -201,7 +225,9 @@ class Done:
         path = pathlib.Path(report) / "report.json"
         self.report = json.loads(path.read_text()) if path.exists() else None
         record = pathlib.Path(report) / "record.jsonl"
-        self.record = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
+        self.record = (
+            [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
+        )
         lines = output.splitlines()
         self.verdict = lines[-1] if lines else ""
 

@@ -101,7 +101,9 @@ class Pod:
         self.port = free_port()
         self.pause = None
         if self.shared:
-            self.pause = subprocess.Popen(["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "sleep", "infinity"])
+            self.pause = subprocess.Popen(
+                ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "sleep", "infinity"]
+            )
             self.pause_pid = child_of(self.pause)
         self.start()
         threading.Thread(target=self.keep, daemon=True).start()
@@ -111,9 +113,15 @@ class Pod:
 
     def start(self):
         command, variables = self.kubelet.command(self)
-        wrapped = self.enter(command) if self.shared else ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", *command]
+        wrapped = (
+            self.enter(command)
+            if self.shared
+            else ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", *command]
+        )
         with open(self.log, "a") as log:
-            self.process = subprocess.Popen(wrapped, env={"PATH": os.environ["PATH"], **variables}, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                wrapped, env={"PATH": os.environ["PATH"], **variables}, stdout=log, stderr=log
+            )
         self.pid = child_of(self.process)
 
     def keep(self):
@@ -144,10 +152,16 @@ class Pod:
             "podIP": "127.0.0.1",
             "conditions": [{"type": "Ready", "status": ready}],
             "containerStatuses": [
-                {"name": container, "restartCount": self.restarts, "state": running, "lastState": self.last, "ready": ready == "True"}
+                {
+                    "name": container,
+                    "restartCount": self.restarts,
+                    "state": running,
+                    "lastState": self.last,
+                    "ready": ready == "True",
+                }
             ],
             "ephemeralContainerStatuses": [
-                {"name": name, "state": one["state"]() } for name, one in self.ephemeral.items()
+                {"name": name, "state": one["state"]()} for name, one in self.ephemeral.items()
             ],
         }
 
@@ -161,11 +175,17 @@ class Pod:
             return
         command = container["command"]
         # Without a process namespace of the pod it sees its own processes alone.
-        wrapped = self.enter(command) if self.shared else ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", *command]
+        wrapped = (
+            self.enter(command)
+            if self.shared
+            else ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", *command]
+        )
         with open(log, "w") as out:
             process = subprocess.Popen(wrapped, stdout=out, stderr=out)
         self.kubelet.children.append(process)
-        state = lambda: {"running": {}} if process.poll() is None else {"terminated": {"exitCode": process.returncode}}
+        state = lambda: (
+            {"running": {}} if process.poll() is None else {"terminated": {"exitCode": process.returncode}}
+        )
         self.ephemeral[name] = {"log": log, "state": state}
 
     def end(self):
@@ -225,7 +245,16 @@ class Kubelet:
             data = self.directory / "redis"
             data.mkdir(exist_ok=True)
             port = ["--port", str(self.redis_port), "--bind", "127.0.0.1"]
-            return ["redis-server", *port, "--appendonly", "yes", "--dir", str(data), "--loglevel", "warning"], {}
+            return [
+                "redis-server",
+                *port,
+                "--appendonly",
+                "yes",
+                "--dir",
+                str(data),
+                "--loglevel",
+                "warning",
+            ], {}
         variables = {
             "POLLUX__REPLICA": pod.name,
             "POLLUX__ADMIN__LISTEN": f"127.0.0.1:{pod.port}",
@@ -281,7 +310,9 @@ class Kubelet:
 
     def deployment_status(self):
         pods = [pod for pod in self.pods.values() if pod.kind == "Deployment"]
-        updated = [pod for pod in pods if getattr(pod, "generation", 1) == self.generation or self.generation == 1]
+        updated = [
+            pod for pod in pods if getattr(pod, "generation", 1) == self.generation or self.generation == 1
+        ]
         return {
             "observedGeneration": self.generation,
             "replicas": len(pods),
@@ -295,7 +326,9 @@ class Kubelet:
 
     def is_well(self):
         reports = [cluster(f"http://127.0.0.1:{pod.port}") for pod in self.replica_pods()]
-        if len(reports) != self.replicas or not all(report and report["leader"] and report["endpoints"] for report in reports):
+        if len(reports) != self.replicas or not all(
+            report and report["leader"] and report["endpoints"] for report in reports
+        ):
             return False
         fresh = all(one["version"] and not one["stale"] for report in reports for one in report["endpoints"])
         return fresh and len({report["leader"]["replica"] for report in reports}) == 1

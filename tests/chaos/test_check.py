@@ -44,8 +44,12 @@ def judge(tmp_path, record, faults=(), base=100, bound="", cause="", most="", le
     (tmp_path / "faults").write_text("".join("\x1f".join(map(str, one)) + "\n" for one in faults))
     settings = {"base": base, "lease": LEASE, "bound": bound, "cause": cause, "most": most, "least": least}
     options = " ".join(f"-v {name}='{value}'" for name, value in settings.items())
-    script = f'source "$0/lib/json.sh"; json_flat <record >flat; awk {options} -f "$0/lib/check.awk" faults flat'
-    done = subprocess.run(["bash", "-euo", "pipefail", "-c", script, CHAOS], cwd=tmp_path, capture_output=True, text=True)
+    script = (
+        f'source "$0/lib/json.sh"; json_flat <record >flat; awk {options} -f "$0/lib/check.awk" faults flat'
+    )
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script, CHAOS], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     found = [text.split("\t") for text in done.stdout.splitlines()]
     return {one[1]: one[2] for one in found if one[0] == "broken"}
@@ -80,9 +84,14 @@ def test_a_crash_is_held_against_what_is_expected(tmp_path, settings, invariant)
 def test_one_of_a_hundred_may_take_longer(tmp_path):
     names = ["castor", "pollux"]
     claims = [claim(200 + n, names[n % 2], gap_ms=400 if n == 50 else 100) for n in range(100)]
-    record = [line(1.0, claims=[claim(100, "castor", "first", 0)]), line(2.0, "pollux", names[1], 299, claims=claims[::-1])]
+    record = [
+        line(1.0, claims=[claim(100, "castor", "first", 0)]),
+        line(2.0, "pollux", names[1], 299, claims=claims[::-1]),
+    ]
     assert judge(tmp_path, record, bound=300) == {}
-    assert set(judge(tmp_path, [record[0], {**record[1], "claims": claims[50:51]}], bound=300)) == {"takeover in time"}
+    assert set(judge(tmp_path, [record[0], {**record[1], "claims": claims[50:51]}], bound=300)) == {
+        "takeover in time"
+    }
 
 
 @pytest.mark.parametrize(
@@ -95,15 +104,32 @@ def test_one_of_a_hundred_may_take_longer(tmp_path):
         # The timeline itself.
         ([line(1.0, claims=[claim(100, "castor"), claim(200, "pollux")])], "terms grow"),
         # A gateway that goes back.
-        ([line(1.0, endpoints=[endpoint("100-10")]), line(2.0, endpoints=[endpoint("100-9")])], "versions never go back"),
-        ([line(1.0, endpoints=[endpoint("200-1")]), line(2.0, endpoints=[endpoint("100-9")])], "versions never go back"),
+        (
+            [line(1.0, endpoints=[endpoint("100-10")]), line(2.0, endpoints=[endpoint("100-9")])],
+            "versions never go back",
+        ),
+        (
+            [line(1.0, endpoints=[endpoint("200-1")]), line(2.0, endpoints=[endpoint("100-9")])],
+            "versions never go back",
+        ),
         # Old data that are not said to be, and fresh ones that are.
         ([line(1.0, endpoints=[endpoint("100-1", age=4.5)])], "staleness is said"),
         ([line(1.0, endpoints=[endpoint("100-1", age=2.0, stale=True)])], "staleness is said"),
         # Nobody leads, and data are as fresh as ever.
-        ([line(float(at), leader=None, endpoints=[endpoint("100-1")]) for at in (1, 2, 3)], "staleness is said"),
+        (
+            [line(float(at), leader=None, endpoints=[endpoint("100-1")]) for at in (1, 2, 3)],
+            "staleness is said",
+        ),
         # Nobody was seen to lead for longer than the timeline says.
-        ([line(1.0), line(2.0, leader=None), line(4.0, leader=None), *[{**one, "at": one["at"] + 3} for one in CRASH[1:]]], "honest gaps"),
+        (
+            [
+                line(1.0),
+                line(2.0, leader=None),
+                line(4.0, leader=None),
+                *[{**one, "at": one["at"] + 3} for one in CRASH[1:]],
+            ],
+            "honest gaps",
+        ),
     ],
 )
 def test_what_is_broken_is_found(tmp_path, record, invariant):
@@ -122,7 +148,10 @@ def test_what_is_broken_is_found(tmp_path, record, invariant):
         # Another gateway may be behind.
         [line(1.0, endpoints=[endpoint("100-10")]), line(2.0, "pollux", endpoints=[endpoint("100-9")])],
         # Within the second that saying so may take.
-        [line(1.0, endpoints=[endpoint("100-1", age=3.9)]), line(2.0, endpoints=[endpoint("100-2", age=0.5, stale=True)])],
+        [
+            line(1.0, endpoints=[endpoint("100-1", age=3.9)]),
+            line(2.0, endpoints=[endpoint("100-2", age=0.5, stale=True)]),
+        ],
         # Said to be stale, and so it is.
         [line(1.0, endpoints=[endpoint("100-1", age=9.0, stale=True)])],
         # Numbers, not texts.

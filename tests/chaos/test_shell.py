@@ -10,7 +10,10 @@ SCRIPTS = ["kill-leader", "freeze-leader", "partition-leader", "rolling-restart"
 
 
 def test_shellcheck_finds_nothing():
-    files = [str(path) for path in [*(CHAOS / name for name in SCRIPTS), *CHAOS.glob("lib/*.sh"), ROOT / "tests/chaos/run"]]
+    files = [
+        str(path)
+        for path in [*(CHAOS / name for name in SCRIPTS), *CHAOS.glob("lib/*.sh"), ROOT / "tests/chaos/run"]
+    ]
     done = subprocess.run(["shellcheck", *files], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
@@ -19,7 +22,18 @@ def test_shellcheck_finds_nothing():
 def test_help_suffices(tmp_path, script):
     done = run(script, "--help", report=tmp_path)
     assert done.status == VALID and done.errors == "", str(done)
-    for word in [f"usage: chaos/{script}", "--local", "--namespace", "--release", "--context", "--report", "Needs: kubectl", "Rights: ", "Examples:", "Exit status: 0 valid; 1 invalid"]:
+    for word in [
+        f"usage: chaos/{script}",
+        "--local",
+        "--namespace",
+        "--release",
+        "--context",
+        "--report",
+        "Needs: kubectl",
+        "Rights: ",
+        "Examples:",
+        "Exit status: 0 valid; 1 invalid",
+    ]:
         assert word in done.output, word
     if script != "watch":
         assert "--times N" in done.output and "--pause TIME" in done.output and "--dry-run" in done.output
@@ -59,7 +73,12 @@ def test_wrong_usage_is_refused(tmp_path, options, words):
 def shell(commands, *arguments, text=""):
     """Runs commands after those of lib/."""
     script = f'source "$0/lib/all.sh"; {commands}'
-    done = subprocess.run(["bash", "-euo", "pipefail", "-c", script, CHAOS, *arguments], input=text, capture_output=True, text=True)
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script, CHAOS, *arguments],
+        input=text,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -67,11 +86,23 @@ def shell(commands, *arguments, text=""):
 def test_json_is_read_value_by_value():
     value = {"a": [1, {"b": 'say "x, {y}: [z]\\'}, [], {}], "c": None, "d.e": True, "f": -1.5e3}
     lines = shell("json_flat", text=json.dumps(value) + json.dumps({"next": ""})).splitlines()
-    assert lines == ["a.0\t1", 'a.1.b\t"say \\"x, {y}: [z]\\\\"', "c\tnull", "d.e\ttrue", "f\t-1500.0", "", 'next\t""', ""]
+    assert lines == [
+        "a.0\t1",
+        'a.1.b\t"say \\"x, {y}: [z]\\\\"',
+        "c\tnull",
+        "d.e\ttrue",
+        "f\t-1500.0",
+        "",
+        'next\t""',
+        "",
+    ]
     assert shell("json_at c.0", text='{"c": ["x"]}') == "x\n" and shell("json_flat", text="") == ""
 
 
-@pytest.mark.parametrize(("text", "expected"), [("30s", "30.000"), ("1m30s", "90.000"), ("250ms", "0.250"), ("1h", "3600.000"), ("08s", "8.000")])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("30s", "30.000"), ("1m30s", "90.000"), ("250ms", "0.250"), ("1h", "3600.000"), ("08s", "8.000")],
+)
 def test_times_are_read_as_pollux_writes_them(text, expected):
     assert shell('seconds "$1"', text) == f"{expected}\n"
 
