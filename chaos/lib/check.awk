@@ -151,15 +151,21 @@ function fault_of(term, i) {
 function takeover(term, previous, is_change, gap, seen, limit) {
     gap = claim_gap[term]
     seen = (previous in last_led) && (term in first_led) ? sprintf("%.0f", (first_led[term] - last_led[previous]) * 1000) : "null"
-    printf "takeover\t%d\t{\"term\":%s,\"leader\":\"%s\",\"cause\":\"%s\",\"gap_ms\":%s,\"seen_ms\":%s,\"at\":%s}\n", fault_of(term), term, leader_of[term], claim_cause[term], gap, seen, claim_at[term]
+    printf "takeover\t%d\t{\"term\":%s,\"leader\":\"%s\",", fault_of(term), term, leader_of[term]
+    printf "\"cause\":\"%s\",\"gap_ms\":%s,\"seen_ms\":%s,\"at\":%s}\n", claim_cause[term], gap, seen, claim_at[term]
     if (gap + 0 > longest + 0) longest = gap
-    if (bound != "" && gap + 0 > bound + 0) { over++; over_what = over_what sprintf("%s%s ms before %s led (%s)", (over_what == "" ? "" : ", "), gap, leader_of[term], claim_cause[term]) }
+    if (bound != "" && gap + 0 > bound + 0) {
+        over++
+        over_what = over_what (over_what == "" ? "" : ", ") gap " ms before " leader_of[term] " led (" claim_cause[term] ")"
+    }
     if (cause != "" && is_change && claim_cause[term] != cause)
         broken("cause", leader_of[term] " took over from one that " claim_cause[term] ", and not from one that " cause)
     # What was seen from outside bounds what the timeline tells, by the clock of Redis.
-    if (claim_cause[term] ~ /^(released|crashed|expired)$/ && (previous in none_first))
-        if ((none_last[previous] - none_first[previous]) * 1000 > gap + 250)
-            broken("honest gaps", sprintf("%s tells of %s ms without a leader before it, and %.0f ms were seen", leader_of[term], gap, (none_last[previous] - none_first[previous]) * 1000))
+    if (claim_cause[term] ~ /^(released|crashed|expired)$/ && (previous in none_first)) {
+        without_leader = int((none_last[previous] - none_first[previous]) * 1000)
+        if (without_leader > gap + 250)
+            broken("honest gaps", leader_of[term] " tells of " gap " ms without a leader before it, and " without_leader " ms were seen")
+    }
 }
 
 END {

@@ -27,7 +27,8 @@ target_check() {
     [ -n "$context_named$dry_run" ] || [ "$script" = watch ] || [ -t 0 ] ||
         wrong "the context $context is the current one, and nobody is here to agree to it: name it by --context"
     asked_of="release $release in namespace $namespace of context $context"
-    selector="app.kubernetes.io/name=pollux,app.kubernetes.io/instance=$release,app.kubernetes.io/component in (poller,gateway)"
+    selector="app.kubernetes.io/name=pollux,app.kubernetes.io/instance=$release"
+    selector+=",app.kubernetes.io/component in (poller,gateway)"
     check_rights
     k get pods --selector "$selector" -o name >"$work/pods" 2>"$work/why" || refuse "$(complaint "$work/why")"
     [ -s "$work/pods" ] ||
@@ -64,7 +65,8 @@ choose_way() {
     fi
     via="exec"
     may create pods/exec ||
-        refuse "the replicas cannot be asked: neither get pods/proxy nor create pods/exec is allowed in namespace $namespace, or the API server does not reach the pods"
+        refuse "the replicas cannot be asked: neither get pods/proxy nor create pods/exec is allowed in \
+namespace $namespace, or the API server does not reach the pods"
     say "the API server's proxy does not reach the replicas: kubectl exec asks them, which takes longer"
 }
 
@@ -78,7 +80,9 @@ start_proxy() {
 
 # All that run or are about to, also while they leave.
 target_list() {
-    k get pods --selector "$selector" -o go-template='{{range .items}}{{if and (ne .status.phase "Succeeded") (ne .status.phase "Failed")}}{{.metadata.name}}{{"\n"}}{{end}}{{end}}'
+    k get pods --selector "$selector" -o go-template='
+        {{- range .items}}{{if and (ne .status.phase "Succeeded") (ne .status.phase "Failed")}}
+        {{- .metadata.name}}{{"\n"}}{{end}}{{end}}'
 }
 
 target_knows() {

@@ -78,7 +78,9 @@ await_inside() {
 
 check_shared() {
     [ "$(pod_says "$1" '{.spec.shareProcessNamespace}')" = true ] ||
-        refuse "in pod $1 no other container may see the replica's process: set the chart's chaos.shareProcessNamespace=true (helm upgrade RELEASE helm/pollux --reuse-values --set chaos.shareProcessNamespace=true), which replaces the pods, and take it back afterwards"
+        refuse "in pod $1 no other container may see the replica's process: set the chart's \
+chaos.shareProcessNamespace=true (helm upgrade $release helm/pollux --reuse-values --set \
+chaos.shareProcessNamespace=true), which replaces the pods, and take it back afterwards"
 }
 
 restarts() {
@@ -141,7 +143,13 @@ thaw() {
 policies_of() {
     local labels
     labels=$(pod_says "$1" '{.metadata.labels}' | json_flat | tr '\t' =)
-    k get networkpolicies -o go-template='{{range .items}}{{$name := .metadata.name}}{{$egress := false}}{{range .spec.policyTypes}}{{if eq . "Egress"}}{{$egress = true}}{{end}}{{end}}{{if $egress}}{{$name}}{{range $key, $value := .spec.podSelector.matchLabels}} {{$key}}="{{$value}}"{{end}}{{"\n"}}{{end}}{{end}}' |
+    # Of each that is about egress: its name, and the labels that it wants.
+    k get networkpolicies -o go-template='
+        {{- range .items}}{{$egress := false}}
+        {{- range .spec.policyTypes}}{{if eq . "Egress"}}{{$egress = true}}{{end}}{{end}}
+        {{- if $egress}}{{.metadata.name}}
+        {{- range $key, $value := .spec.podSelector.matchLabels}} {{$key}}="{{$value}}"{{end}}{{"\n"}}
+        {{- end}}{{end}}' |
         awk -v labels="$labels" '
             BEGIN { split(labels, lines, "\n"); for (i in lines) has[lines[i]] = 1 }
             { for (i = 2; i <= NF; i++) if (!($i in has)) next; print $1 }'
@@ -167,7 +175,9 @@ cut_off() {
         return 1
     fi
     if ! until_true "$lasts" redis_is_away "$1" "$began"; then
-        not_landed="$1 still reaches Redis under the NetworkPolicy $policy. Either the network plugin does not enforce policies, or it leaves connections alone that are there already, or Redis listens at another port than ${redis_ports[*]} (--redis-port). chaos/mesh/leader-cut-off.yaml cuts by other means"
+        not_landed="$1 still reaches Redis under the NetworkPolicy $policy. Either the network plugin does not \
+enforce policies, or it leaves connections alone that are there already, or Redis listens at another port than \
+${redis_ports[*]} (--redis-port). chaos/mesh/leader-cut-off.yaml cuts by other means"
         return 1
     fi
     proof="$1 says that Redis does not answer, $(ms_between "$began" "$EPOCHREALTIME") ms after NetworkPolicy $policy"
@@ -216,20 +226,23 @@ restart_all() {
 }
 
 find_redis() {
-    local labels=${redis_selector:-app.kubernetes.io/name=redis,app.kubernetes.io/instance=$release}
-    k get pods --selector "$labels" -o name >"$work/redis" 2>"$work/why" || refuse "$(complaint "$work/why")"
+    redis_labels=${redis_selector:-app.kubernetes.io/name=redis,app.kubernetes.io/instance=$release}
+    k get pods --selector "$redis_labels" -o name >"$work/redis" 2>"$work/why" || refuse "$(complaint "$work/why")"
     case $(grep -c . "$work/redis") in
         1) redis=$(sed 's,^pod/,,' "$work/redis") ;;
-        0) refuse "no pod in namespace $namespace has the labels $labels: if Redis is there, say which pod by --redis-selector" ;;
-        *) refuse "several pods have the labels $labels ($(tr '\n' ' ' <"$work/redis")): choose one by --redis-selector" ;;
+        0) refuse "no pod in namespace $namespace has the labels $redis_labels: say by --redis-selector which pod Redis is" ;;
+        *) refuse "several pods have the labels $redis_labels: choose one by --redis-selector" ;;
     esac
 }
 
 # A StatefulSet's pod has the same name again.
 redis_is_new() {
-    [ "$(k get pods --selector "${redis_selector:-app.kubernetes.io/name=redis,app.kubernetes.io/instance=$release}" \
-        -o go-template='{{range .items}}{{if not .metadata.deletionTimestamp}}{{$uid := .metadata.uid}}{{range .status.conditions}}{{if and (eq .type "Ready") (eq .status "True")}}{{$uid}} {{end}}{{end}}{{end}}{{end}}')" \
-        != "" ] && is_gone "$redis" "$redis_uid"
+    local ready
+    ready=$(k get pods --selector "$redis_labels" -o go-template='
+        {{- range .items}}{{if not .metadata.deletionTimestamp}}{{$name := .metadata.name}}
+        {{- range .status.conditions}}{{if and (eq .type "Ready") (eq .status "True")}}{{$name}} {{end}}{{end}}
+        {{- end}}{{end}}')
+    [ -n "$ready" ] && is_gone "$redis" "$redis_uid"
 }
 
 end_redis() {
@@ -248,5 +261,6 @@ check_partition() {
     local policies
     policies=$(policies_of "$1" | tr '\n' ' ')
     [ -z "$policies" ] ||
-        refuse "NetworkPolicy ${policies% } says already what the leader's pod may ask, and another can only add to that: set networkPolicy.enabled=false meanwhile, or use chaos/mesh/leader-cut-off.yaml"
+        refuse "NetworkPolicy ${policies% } says already what the leader's pod may ask, and another can only \
+add to that: set networkPolicy.enabled=false meanwhile, or use chaos/mesh/leader-cut-off.yaml"
 }

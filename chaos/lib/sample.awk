@@ -5,34 +5,71 @@ BEGIN { FS = "\t" }
 
 function known(path) { return path in value ? value[path] : "null" }
 
-END {
-    # What does not say which replica it is, is none.
-    if (!("replica" in value)) {
-        printf "{\"at\":%s,\"took_ms\":%s,\"asked\":\"%s\",\"ok\":false,\"error\":\"not the answer of a replica of Pollux\"}\n", at, took, asked
-        exit
-    }
-    started = role = "null"
-    for (i = 0; ("replicas." i ".replica") in value; i++) {
-        if (value["replicas." i ".replica"] != value["replica"]) continue
-        started = known("replicas." i ".started_at")
-        role = known("replicas." i ".role")
-    }
-    printf "{\"at\":%s,\"took_ms\":%s,\"asked\":\"%s\",\"ok\":true,\"replica\":%s,\"role\":%s,\"started\":%s,\"store\":%s", at, took, asked, value["replica"], role, started, known("store.ok")
-    printf ",\"leader\":%s,\"leader_term\":%s,\"term\":%s,\"lease_remaining\":%s", known("leader.replica"), known("leader.term"), known("term"), known("leader.lease_remaining")
-    printf ",\"claims\":["
-    separator = ""
+# Adds `"name":value` to the line.
+function add(name, what) {
+    line = line (line ~ /[\[{]$/ ? "" : ",") "\"" name "\":" what
+}
+
+# Opens an object of a list.
+function begin() { line = line (line ~ /\[$/ ? "" : ",") "{" }
+
+function add_own(i) {
+    for (i = 0; ("replicas." i ".replica") in value; i++)
+        if (value["replicas." i ".replica"] == value["replica"]) break
+    add("role", known("replicas." i ".role"))
+    add("started", known("replicas." i ".started_at"))
+}
+
+function add_claims(i, entry) {
     for (i = 0; ("timeline." i ".event") in value; i++) {
         entry = "timeline." i "."
         if (value[entry "event"] != "\"claimed\"" || value[entry "term"] + 0 <= since + 0) continue
-        printf "%s{\"at\":%s,\"replica\":%s,\"term\":%s,\"cause\":%s,\"gap_ms\":%s}", separator, value[entry "at"], value[entry "replica"], value[entry "term"], value[entry "cause"], value[entry "gap"]
-        separator = ","
+        begin()
+        add("at", value[entry "at"])
+        add("replica", value[entry "replica"])
+        add("term", value[entry "term"])
+        add("cause", value[entry "cause"])
+        add("gap_ms", value[entry "gap"])
+        line = line "}"
     }
-    printf "],\"endpoints\":["
-    separator = ""
+}
+
+function add_endpoints(i, entry) {
     for (i = 0; ("endpoints." i ".name") in value; i++) {
         entry = "endpoints." i "."
-        printf "%s{\"name\":%s,\"version\":%s,\"age\":%s,\"stale\":%s,\"stale_after\":%s}", separator, value[entry "name"], known(entry "version"), known(entry "age"), known(entry "stale"), known(entry "stale_after")
-        separator = ","
+        begin()
+        add("name", value[entry "name"])
+        add("version", known(entry "version"))
+        add("age", known(entry "age"))
+        add("stale", known(entry "stale"))
+        add("stale_after", known(entry "stale_after"))
+        line = line "}"
     }
-    print "]}"
+}
+
+END {
+    line = "{"
+    add("at", at)
+    add("took_ms", took)
+    add("asked", "\"" asked "\"")
+    # What does not say which replica it is, is none.
+    if (!("replica" in value)) {
+        add("ok", "false")
+        add("error", "\"not the answer of a replica of Pollux\"")
+        print line "}"
+        exit
+    }
+    add("ok", "true")
+    add("replica", value["replica"])
+    add_own()
+    add("store", known("store.ok"))
+    add("leader", known("leader.replica"))
+    add("leader_term", known("leader.term"))
+    add("term", known("term"))
+    add("lease_remaining", known("leader.lease_remaining"))
+    line = line ",\"claims\":["
+    add_claims()
+    line = line "],\"endpoints\":["
+    add_endpoints()
+    print line "]}"
 }

@@ -228,7 +228,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def groups(self):
         groups = [version.split("/")[0] for version in RESOURCES if "/" in version]
-        versions = lambda group: {"groupVersion": f"{group}/v1", "version": "v1"}
+
+        def versions(group):
+            return {"groupVersion": f"{group}/v1", "version": "v1"}
+
         self.say(
             {
                 "kind": "APIGroupList",
@@ -241,13 +244,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         )
 
     def resources(self, version):
-        one = lambda name, kind, verbs: {
-            "name": name,
-            "singularName": "",
-            "namespaced": name not in {"namespaces", "selfsubjectaccessreviews"},
-            "kind": kind,
-            "verbs": verbs.split(),
-        }
+        def one(name, kind, verbs):
+            return {
+                "name": name,
+                "singularName": "",
+                "namespaced": name not in {"namespaces", "selfsubjectaccessreviews"},
+                "kind": kind,
+                "verbs": verbs.split(),
+            }
+
         self.say(
             {
                 "kind": "APIResourceList",

@@ -183,9 +183,14 @@ class Pod:
         with open(log, "w") as out:
             process = subprocess.Popen(wrapped, stdout=out, stderr=out)
         self.kubelet.children.append(process)
-        state = lambda: (
-            {"running": {}} if process.poll() is None else {"terminated": {"exitCode": process.returncode}}
-        )
+
+        def state():
+            return (
+                {"running": {}}
+                if process.poll() is None
+                else {"terminated": {"exitCode": process.returncode}}
+            )
+
         self.ephemeral[name] = {"log": log, "state": state}
 
     def end(self):

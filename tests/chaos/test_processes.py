@@ -185,7 +185,7 @@ def test_nothing_goes_on_when_a_script_is_killed(machine, tmp_path):
 
 
 def test_ctrl_c_starts_again_what_was_killed(machine, tmp_path):
-    admin, name = machine.admins["castor"], machine.leader()
+    admin = machine.admins["castor"]
     port = f"--redis-port={machine.redis_port}"
     command = " ".join(word or "''" for word in machine.redis_command())
     running = start(

@@ -1,4 +1,4 @@
-"""What can be said of the scripts without a cluster: they are sound, explain themselves, and refuse nonsense."""
+"""What can be said of the scripts without a cluster: sound, explained, and refusing nonsense."""
 
 import json
 import subprocess
