@@ -10,7 +10,6 @@ pub(crate) const FAULT: Fault = Fault {
     // Noticed at the next renewal; then all is polled at once.
     bound: |timing| Bound::Level(timing.retry_ms + 1000),
     changes: |_| 1,
-    reclaims: 1,
     made: Made::Here(|cluster| Box::pin(inject(cluster))),
     ..Fault::HARMLESS
 };
@@ -22,7 +21,6 @@ async fn inject(cluster: &Cluster) -> Outcome<()> {
     let answer: String = redis.command(&["FLUSHALL"]).await?;
     cluster.landed(&answer);
     cluster.healed("what is gone can be written anew");
-    let above = || async { (cluster.term().await.ok()? > term).then_some(()) };
-    cluster.holds(cluster.timing.lease(), "a higher term is claimed", above).await?;
+    cluster.until_term_above(term).await?;
     cluster.until_published().await
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use super::waiting::holds;
 use super::{Cluster, facts};
 
+/// Within which time a leader beats at least once.
+const BEATS: Duration = Duration::from_millis(1200);
 /// What is allowed beside a lease duration.
 const WITHIN: Duration = Duration::from_secs(15);
 
@@ -14,8 +16,8 @@ impl Cluster {
     /// lease duration and 15 s it was not.
     pub(crate) async fn settle(&self) -> Option<u64> {
         self.backend.hold();
-        // Whoever leads renews, and says that it lives.
-        self.pass(self.timing.retry() * 2).await;
+        // Whoever leads renews meanwhile, and beats.
+        self.pass((self.timing.retry() * 2).max(BEATS)).await;
         let within = self.timing.lease() + WITHIN;
         let quiet = holds(within, "one leads and readers are level", || async {
             let before = self.versions().await.ok()?;

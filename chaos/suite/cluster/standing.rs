@@ -78,6 +78,14 @@ impl Cluster {
         .await
     }
 
+    /// Waits until somebody leads in a higher term than this.
+    pub(crate) async fn until_term_above(&self, term: u64) -> Outcome<()> {
+        holds(self.patience(), "a higher term is claimed", || async {
+            (self.standing().await?.term > term).then_some(())
+        })
+        .await
+    }
+
     /// Waits until another replica than this has claimed, and polls.
     pub(crate) async fn until_leads_other_than(&self, former: &str) -> Outcome<&Replica> {
         self.until_leads_other_than_within(former, self.patience()).await
