@@ -39,6 +39,9 @@ use run::{Outcome, Timing, Unknown};
 use scenario::Means;
 use trial::Trial;
 
+/// Where reports go unless told otherwise: below the tree, wherever this is called from.
+const REPORTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/chaos");
+
 /// Starts real clusters, breaks something in each, heals it, and checks from outside that every promise
 /// was kept. Exit status: 0 all runs are valid, 1 one is not, 2 wrong usage, 3 of one nothing is known.
 #[derive(Parser)]
@@ -67,7 +70,7 @@ struct Arguments {
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
     /// Where runs leave their reports
-    #[arg(long, value_name = "DIR", default_value = "target/chaos")]
+    #[arg(long, value_name = "DIR", default_value = REPORTS)]
     report: PathBuf,
     /// Lists the faults, and says which cannot be made here
     #[arg(long)]
