@@ -253,6 +253,11 @@ async fn facts(redis: &mut MultiplexedConnection) -> Result<String, RedisError> 
     }
 }
 
+/// Whether a server that is the right one has answered, on a connection that is as good as any.
+fn is_plain_refusal(kind: FailureKind) -> bool {
+    matches!(kind, FailureKind::Oom | FailureKind::Busy | FailureKind::Loading)
+}
+
 fn counted(failure: StoreError) -> StoreError {
     counter!("pollux_redis_failures_total", "kind" => failure.kind.as_str()).increment(1);
     failure
@@ -279,8 +284,9 @@ impl Link {
         Ok(opened)
     }
 
-    /// Sends a request, and counts it; on any failure the connection is given up, so that the next
-    /// request starts on a new one. A reply that comes late can then never be taken for another's.
+    /// Sends a request, and counts it. On failure the connection is given up, so that the next request
+    /// starts on a new one: a reply that comes late can then never be taken for another's. But for a
+    /// server that says that it cannot now: it has answered, and a new connection may not be had.
     pub(super) async fn request<T, F>(
         &self,
         purpose: Purpose,
@@ -294,7 +300,7 @@ impl Link {
         let address = connection.address.clone();
         purpose.count();
         let result = self.server.bounded(&address, limit, "no answer", send(connection)).await;
-        if result.is_err() {
+        if result.as_ref().is_err_and(|failure| !is_plain_refusal(failure.kind)) {
             self.give_up();
         }
         result

@@ -114,3 +114,20 @@ async fn lead_again(store: &RedisStore) -> pollux::store::Claim {
     answered("the store answers", || store.observe()).await;
     lead(store).await
 }
+
+/// Where names do not resolve meanwhile, say, there is no other connection to be had.
+#[tokio::test]
+async fn a_full_server_costs_no_connection() {
+    let server = RedisServer::start().await;
+    let path = Proxy::to(server.port).await;
+    let store = impatient_store(&path.url());
+    let claim = lead(&store).await;
+    publish(&store, &claim, &batch(&claim, 0, &["a"])).await;
+    let connections = path.ports();
+    let _: String = ask(&server, &["CONFIG", "SET", "maxmemory", "1"]).await;
+    let second = batch(&claim, 1, &["a"]);
+    assert_eq!(store.publish(&claim, &second).await.unwrap_err().kind, FailureKind::Oom);
+    let _: String = ask(&server, &["CONFIG", "SET", "maxmemory", "0"]).await;
+    publish(&store, &claim, &second).await;
+    assert_eq!(path.ports(), connections);
+}
