@@ -28,6 +28,7 @@ async fn inject(cluster: &Cluster) -> Outcome<()> {
     cluster.backend.go_back();
     redis.start_with_its_dump().await?;
     cluster.landed("it holds what it had saved, under another run id");
+    cluster.until_redis_answers().await?;
     cluster.healed("it runs again");
     Ok(())
 }

@@ -20,6 +20,7 @@ async fn inject(cluster: &Cluster) -> Outcome<()> {
     redis.kill().await?;
     redis.start().await?;
     cluster.landed("it is empty, under another run id");
+    cluster.until_redis_answers().await?;
     cluster.healed("it runs again");
     cluster.until_published().await
 }

@@ -40,6 +40,10 @@ impl Contents {
         self.kept = self.numbers;
     }
 
+    pub(super) fn is_held(&self) -> bool {
+        self.held
+    }
+
     pub(super) fn release(&mut self) {
         self.held = false;
     }

@@ -80,6 +80,11 @@ impl Backend {
         self.desk.contents.lock().hold();
     }
 
+    /// Whether contents stay as they are.
+    pub(crate) fn is_held(&self) -> bool {
+        self.desk.contents.lock().is_held()
+    }
+
     /// Lets contents change again.
     pub(crate) fn release(&self) {
         self.desk.contents.lock().release();
