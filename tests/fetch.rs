@@ -524,6 +524,43 @@ async fn a_redirect_to_nowhere_is_a_failure() {
     }
 }
 
+// Rest
+
+#[tokio::test]
+async fn a_busy_backend_may_ask_for_rest_wherever_a_redirect_leads() {
+    let dated = [
+        ("date", "Sun, 06 Nov 1994 08:49:37 GMT"),
+        ("retry-after", "Sun, 06 Nov 1994 08:51:07 GMT"),
+    ];
+    for (status, headers, rest) in [
+        ("429 Too Many Requests", &[("retry-after", "3")][..], Some(3)),
+        ("503 Service Unavailable", &dated, Some(90)),
+        // By the wall clock, which is past that.
+        ("503 Service Unavailable", &dated[1..], None),
+        ("429 Too Many Requests", &[("retry-after", "soon")], None),
+        ("500 Internal Server Error", &[("retry-after", "3")], None),
+    ] {
+        let busy = Reply::Bytes(answer(status, headers, b""));
+        let backend = Backend::listen(move |head| match head.starts_with("GET /0 ") {
+            true => {
+                let elsewhere = [("location", "/1"), ("retry-after", "7")];
+                Reply::Bytes(answer("302 Found", &elsewhere, b""))
+            }
+            false => busy.clone(),
+        })
+        .await;
+        for path in ["/0", "/1"] {
+            let failure = fetch(&endpoint(&backend.url(path))).await.unwrap_err();
+            let told = failure.retry_after.map(|rest| rest.as_secs());
+            assert_eq!((failure.kind, told), (PollFailureKind::Status, rest), "{failure}");
+            assert_eq!(failure.message.contains("of rest"), rest.is_some(), "{failure}");
+        }
+    }
+    let reply = Reply::Bytes(answer("429 Too Many Requests", &[("retry-after", "90")], b""));
+    let words = ["429", "poll less often", "it asks for 1m 30s of rest"];
+    assert_failure(fetch_reply(reply).await, PollFailureKind::Status, &words);
+}
+
 // Secrets
 
 #[tokio::test]

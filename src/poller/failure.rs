@@ -19,6 +19,9 @@ pub struct PollFailure {
     pub kind: PollFailureKind,
     /// What happened, where, and what to do. Holds no header's value, no credentials and no query.
     pub message: String,
+    /// How long the backend asks not to be polled, from now on: for an hour at the most. `None`: it asks
+    /// for nothing of the kind.
+    pub retry_after: Option<Duration>,
 }
 
 /// The kinds of failure.
@@ -90,7 +93,8 @@ pub(super) fn failure(
     kind: PollFailureKind,
     what: impl fmt::Display,
 ) -> PollFailure {
-    PollFailure { kind, message: format!("{}: {what}", excerpt::place(&endpoint.url)) }
+    let message = format!("{}: {what}", excerpt::place(&endpoint.url));
+    PollFailure { kind, message, retry_after: None }
 }
 
 /// The whole poll took too long.
@@ -106,8 +110,12 @@ pub(super) fn timed_out(endpoint: &EndpointConfig, progress: Progress) -> PollFa
     failure(endpoint, PollFailureKind::Timeout, what)
 }
 
-/// The answer's status is not a good one.
-pub(super) fn status(endpoint: &EndpointConfig, status: StatusCode) -> PollFailure {
+/// The answer's status is not a good one; it may ask for rest.
+pub(super) fn status(
+    endpoint: &EndpointConfig,
+    status: StatusCode,
+    retry_after: Option<Duration>,
+) -> PollFailure {
     let hint = match status {
         StatusCode::NOT_MODIFIED => "; it was not asked whether anything changed",
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "; check the credentials in headers",
@@ -118,7 +126,9 @@ pub(super) fn status(endpoint: &EndpointConfig, status: StatusCode) -> PollFailu
     };
     let kind =
         if is_redirect(status) { PollFailureKind::Redirect } else { PollFailureKind::Status };
-    failure(endpoint, kind, format!("answered {status}, expected 2xx{hint}"))
+    let rest = retry_after.map(|rest| format!("; it asks for {} of rest", Period(rest)));
+    let what = format!("answered {status}, expected 2xx{hint}{}", rest.unwrap_or_default());
+    PollFailure { retry_after, ..failure(endpoint, kind, what) }
 }
 
 /// Whether a status sends a poll elsewhere.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use reqwest::header::{
     AUTHORIZATION, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH,
@@ -16,7 +16,7 @@ use super::client::{self, Trust};
 use super::credentials;
 use super::exchange::Exchange;
 use super::failure::{self, PollFailure, PollFailureKind, Progress, failure};
-use super::redirect;
+use super::{redirect, retry_after};
 use crate::config::EndpointConfig;
 use crate::model::{Body, EndpointName};
 use crate::tls;
@@ -166,7 +166,8 @@ impl Fetcher {
             return Ok(Fetched::NotModified);
         }
         if !status.is_success() {
-            return Err(failure::status(endpoint, status));
+            let rest = retry_after::rest(status, response.headers(), wall_clock());
+            return Err(failure::status(endpoint, status, rest));
         }
         let validators = Validators::of(response.headers());
         let Answer { content_type, body } = answer::read(endpoint, response, progress).await?;
@@ -203,6 +204,11 @@ impl Validators {
         }
         headers
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a date in HTTP is by the wall clock")]
+fn wall_clock() -> SystemTime {
+    SystemTime::now()
 }
 
 fn is_plausible(validator: &str) -> bool {

@@ -23,6 +23,7 @@ mod publisher;
 mod reachability;
 mod redirect;
 mod replanning;
+mod retry_after;
 mod schedule;
 #[cfg(test)]
 mod tests;

@@ -240,7 +240,7 @@ mod tests {
         let schedule =
             Schedule::new(&cluster.unwrap(), &name.unwrap(), std::time::Duration::from_secs(1));
         let mut breaker = Breaker::default();
-        breaker.failed(schedule, 0);
+        breaker.failed(None, schedule, 0);
         breaker
     }
 

@@ -122,6 +122,7 @@ impl<'a> Publisher<'a> {
             }
             if let Some(breaker) = breaker {
                 (state.failures, state.retry_at) = (breaker.failures(), breaker.retry_at());
+                state.rest_until = breaker.rest_until();
             }
             batch.states.push((name.clone(), state.clone()));
         }
@@ -226,6 +227,7 @@ fn item(name: &EndpointName, state: &mut PollState, version: Version, change: Ch
         last_modified: validators.last_modified,
         failures: breaker.failures(),
         retry_at: breaker.retry_at(),
+        rest_until: breaker.rest_until(),
     };
     BatchItem {
         publication: Publication::new(name.clone(), version, fetched_at, content_type, body),

@@ -39,7 +39,8 @@ impl Tracked {
     /// An endpoint as it was left: `base` is the first term of the store's present history.
     pub(super) fn resume(planned: &Planned, state: &PollState, base: u64, now: u64) -> Self {
         let Planned { config, schedule, request, metrics } = planned.clone();
-        let breaker = Breaker::resume(state.failures, state.retry_at, schedule, now);
+        let PollState { failures, retry_at, rest_until, .. } = *state;
+        let breaker = Breaker::resume(failures, retry_at, rest_until, schedule, now);
         let (mut hash, mut validators) = (state.hash.clone(), Validators::default());
         // An older snapshot may have come back with a rolled-back store: readers may hold
         // a newer one, so it is published again under a version above theirs.
@@ -80,8 +81,8 @@ impl Tracked {
             self.failing = None;
             self.shown.set(false);
         } else {
-            let (failures, retry_at) = (self.breaker.failures(), self.breaker.retry_at());
-            self.breaker = Breaker::resume(failures, retry_at, self.schedule, now);
+            self.breaker = self.breaker.rescheduled(self.schedule, now);
+            self.shown.set(self.breaker.is_open());
         }
         asks_alike
     }
@@ -127,7 +128,7 @@ impl Tracked {
     pub(super) fn failed(&mut self, failure: &PollFailure, now_ms: u64, trace: &PollTrace) {
         self.metrics.failure(failure.kind);
         let (known, was_open) = (self.breaker.failures() > 0, self.breaker.is_open());
-        self.breaker.failed(self.schedule, now_ms);
+        self.breaker.failed(failure.retry_after, self.schedule, now_ms);
         let failures = self.breaker.failures();
         let (endpoint, kind) = (&self.config.name, failure.kind.as_str());
         let (last, trace_id) = (self.failing.replace(failure.kind), trace.id());
@@ -139,7 +140,13 @@ impl Tracked {
         } else {
             tracing::debug!(%endpoint, kind, failures, trace_id, "poll failed: {failure}");
         }
-        if self.breaker.is_open() && !was_open {
+        let opened = self.breaker.is_open() && !was_open;
+        if let Some(rest) = failure.retry_after.filter(|_| opened && self.breaker.is_resting()) {
+            let seconds = rest.as_secs();
+            tracing::warn!(
+                %endpoint, kind, failures, trace_id, seconds, "not polling while the backend asks for rest"
+            );
+        } else if opened {
             tracing::warn!(
                 %endpoint, kind, failures, trace_id, "polling less often until a poll succeeds"
             );

@@ -133,7 +133,7 @@ impl Poll {
 }
 
 fn failure(kind: PollFailureKind) -> PollFailure {
-    PollFailure { kind, message: "the backend is played".into() }
+    PollFailure { kind, message: "the backend is played".into(), retry_after: None }
 }
 
 impl Fetch for Poll {

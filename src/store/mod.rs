@@ -270,6 +270,9 @@ pub struct PollState {
     /// After a failed poll, when the next one is due, in ms by the store's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<u64>,
+    /// Until when the backend asked not to be polled, in ms by the store's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rest_until: Option<u64>,
 }
 
 fn is_zero(count: &u32) -> bool {

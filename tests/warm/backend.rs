@@ -1,6 +1,6 @@
 //! A backend whose data never change, and which notes every request.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -27,6 +27,7 @@ pub(crate) struct Backend {
 struct Seen {
     requests: Mutex<Vec<Request>>,
     broken: Mutex<HashSet<String>>,
+    busy: Mutex<HashMap<String, u64>>,
 }
 
 /// One request, as it arrived and was answered.
@@ -61,6 +62,15 @@ impl Backend {
         };
     }
 
+    /// Lets an endpoint answer 503 and ask for so many seconds of rest from now on, or no longer.
+    pub(crate) fn set_busy(&self, endpoint: &str, seconds: Option<u64>) {
+        let mut all = self.seen.busy.lock();
+        match seconds {
+            Some(seconds) => all.insert(endpoint.to_owned(), seconds),
+            None => all.remove(endpoint),
+        };
+    }
+
     /// All requests, in the order of their arrival.
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.seen.requests.lock().clone()
@@ -84,6 +94,12 @@ async fn answer(
     headers: HeaderMap,
 ) -> Response {
     let at = Instant::now();
+    let rest = seen.busy.lock().get(&endpoint).copied();
+    if let Some(seconds) = rest {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        seen.requests.lock().push(Request { at, endpoint, status });
+        return (status, [(header::RETRY_AFTER, seconds.to_string())]).into_response();
+    }
     let known = headers.get(header::IF_NONE_MATCH).is_some_and(|etag| etag == ETAG);
     let status = match (seen.broken.lock().contains(&endpoint), known) {
         (true, _) => StatusCode::INTERNAL_SERVER_ERROR,

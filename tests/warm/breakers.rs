@@ -81,6 +81,54 @@ async fn an_open_breaker_stays_open_under_the_successor_and_closes_at_once_when_
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_asks_for_rest_has_it_from_the_leader_and_from_its_successor() {
+    const REST: Duration = Duration::from_secs(5);
+    let (redis, backend) = (RedisServer::start().await, Backend::start().await);
+    let configuration = format!(
+        "cluster: test\nredis: {{ url: \"{}\" }}\nendpoints:\n  \
+         - {{ name: busy, url: \"{}\", every: {}ms }}\n",
+        redis.url(),
+        backend.url("busy"),
+        EVERY.as_millis(),
+    );
+    let mut replicas = vec![
+        Replica::start("castor", &configuration).await,
+        Replica::start("pollux", &configuration).await,
+    ];
+    let first = leader(&replicas, DEADLINE).await;
+    backend.set_busy("busy", Some(REST.as_secs()));
+    let rest_until = eventually(DEADLINE, "the next leader will know of the rest", || async {
+        state(&redis, "busy").await["rest_until"].as_u64()
+    })
+    .await;
+    backend.set_busy("busy", None);
+    let requests = backend.requests();
+    let asked = requests.iter().position(|request| request.status == 503).expect("it was busy");
+    assert_eq!(asked + 1, requests.len(), "nobody asked again");
+    let told = eventually(DEADLINE, "the rest is told", || async {
+        let endpoint = replicas[first].admin_json("/v1/cluster").await?["endpoints"][0].take();
+        endpoint["retry_at"].is_u64().then_some(endpoint)
+    })
+    .await;
+    assert!(told["retry_at"].as_u64() >= Some(rest_until), "{told}");
+    assert_eq!((&told["next_due"], &told["failures"]), (&told["retry_at"], &1.into()));
+    assert_eq!(breaker_open(&replicas[first], "busy").await, 1.0);
+    assert!(replicas[first].log().contains("it asks for 5s of rest"), "{}", replicas[first].log());
+
+    let claimed = take_over(&redis, &replicas[first], Signal::TERM).await;
+    replicas.remove(first);
+    let polls = eventually(DEADLINE, "the successor polls twice", || async {
+        let polls = backend.requests_of("busy").split_off(asked);
+        (polls.len() > 2).then_some(polls)
+    })
+    .await;
+    assert!(claimed + Duration::from_secs(1) < polls[1], "it could have polled before");
+    let gaps = gaps(&polls);
+    assert!(gaps[0] + JITTER > REST && gaps[1] < EVERY + JITTER * 2, "{gaps:?}");
+    assert_eq!(breaker_open(&replicas[0], "busy").await, 0.0);
+}
+
 /// Waits until the failures are in the store, and tells how many they are.
 async fn told_failures(redis: &RedisServer, backend: &Backend) -> usize {
     eventually(DEADLINE, "the store tells of every failure", || async {

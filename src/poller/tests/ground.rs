@@ -12,7 +12,9 @@ use crate::clock::Clock;
 use crate::config::{EndpointConfig, Expectation, LeaseConfig};
 use crate::election::{Elector, Identity};
 use crate::model::{Body, ClusterName, EndpointName, Update};
-use crate::poller::{Fetch, Fetched, Plan, PollFailure, Poller, Validators, content_hash};
+use crate::poller::{
+    Fetch, Fetched, Plan, PollFailure, PollFailureKind, Poller, Validators, content_hash,
+};
 use crate::store::{Channel, EmbeddedStore, Store as _, Subscription};
 
 /// Longer than anything a poller does of itself; on a paused clock it costs nothing.
@@ -55,6 +57,8 @@ pub(super) struct Backend {
     asked: Mutex<Vec<Asked>>,
     /// How long the answers of a path take.
     pub(super) delays: Mutex<HashMap<String, Duration>>,
+    /// For how long a path asks for rest, instead of a good answer.
+    pub(super) rests: Mutex<HashMap<String, Duration>>,
     /// How often a path has been answered.
     answered: Mutex<HashMap<String, usize>>,
 }
@@ -88,6 +92,10 @@ impl Fetch for FromBackend {
         let delay = self.0.delays.lock().get(&path).copied().unwrap_or_default();
         sleep(delay).await;
         *self.0.answered.lock().entry(path.clone()).or_default() += 1;
+        if let Some(rest) = self.0.rests.lock().get(&path).copied() {
+            let (kind, message) = (PollFailureKind::Status, "it asks for rest".to_owned());
+            return Err(PollFailure { kind, message, retry_after: Some(rest) });
+        }
         if etag.is_some() {
             return Ok(Fetched::NotModified);
         }

@@ -2,3 +2,4 @@
 
 mod ground;
 mod replanning;
+mod resting;

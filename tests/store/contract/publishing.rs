@@ -63,6 +63,7 @@ async fn a_batch_of_checks_and_states_publishes_nothing(store: &dyn Store) {
         etag: Some("\"new\"".into()),
         failures: 6,
         retry_at: Some(claim.now + 4_000),
+        rest_until: Some(claim.now + 3_500),
         ..PollState::default()
     };
     let checked_at = claim.now + 7;
