@@ -16,6 +16,8 @@ const MEMORY: &str = "memory";
 const PREFIX: &str = "pollux-chaos-";
 /// The longest that the kernel takes: a small share is then more than the millisecond that it gives at least.
 const PERIOD_US: f64 = 1_000_000.0;
+/// What a process may get while it is being limited, in bytes.
+const SPARE: u64 = 256 * 1024;
 /// Steps in which the memory is made less than the process has.
 const STEPS: u64 = 64;
 
@@ -51,8 +53,10 @@ impl Group {
     pub(super) fn exhaust(&self) -> Outcome<()> {
         let used = self.get("memory.usage_in_bytes")?;
         let used: u64 = used.trim().parse()?;
-        // Down to where the kernel finds no more to take back.
-        let mut steps = (1..STEPS).rev().map(|step| used * step / STEPS);
+        // A little more than it has is always accepted. From there down to where the kernel finds no more
+        // to take back, which may be at once: without swap there is little.
+        self.set("memory.limit_in_bytes", used + SPARE)?;
+        let mut steps = (1..=STEPS).rev().map(|step| used * step / STEPS);
         match steps.find(|limit| self.set("memory.limit_in_bytes", limit).is_err()) {
             Some(_) => Ok(()),
             None => Err(Unknown("all of its memory could be taken back".to_owned())),

@@ -23,6 +23,7 @@ const READY: Duration = Duration::from_secs(20);
 const LEAVES: Duration = Duration::from_secs(15);
 /// How many requests at once need more memory than a replica is left with.
 const PRESSING: usize = 100;
+const MOST_PRESSING: usize = 512;
 /// How long the kernel may take to find out that there is no memory.
 const RUNS_OUT: Duration = Duration::from_secs(30);
 
@@ -194,8 +195,11 @@ impl Replica {
         let (http, url, node) = (self.http.clone(), self.admin("/metrics"), Arc::clone(&self.node));
         self.limits.lock().pressing.spawn(async move {
             let ask = || async { http.get(&url).send().await?.bytes().await };
+            // Ever more at once: what it has freed meanwhile it can use again.
+            let mut at_once = PRESSING;
             while node.is_running() {
-                join_all((0..PRESSING).map(|_| ask())).await;
+                join_all((0..at_once).map(|_| ask())).await;
+                at_once = (2 * at_once).min(MOST_PRESSING);
             }
         });
         Ok(())
