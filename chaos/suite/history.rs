@@ -221,6 +221,8 @@ pub(crate) struct History {
 }
 
 struct Files {
+    /// Nothing more is written.
+    closed: bool,
     directory: PathBuf,
     open: HashMap<String, BufWriter<File>>,
 }
@@ -229,7 +231,7 @@ impl History {
     /// Begins a history in a directory, which is made.
     pub(crate) fn begin(directory: &Path) -> Outcome<Self> {
         fs::create_dir_all(directory)?;
-        let files = Files { directory: directory.to_owned(), open: HashMap::new() };
+        let files = Files { closed: false, directory: directory.to_owned(), open: HashMap::new() };
         Ok(Self { start: Instant::now(), files: Arc::new(Mutex::new(files)) })
     }
 
@@ -249,7 +251,10 @@ impl History {
     pub(crate) fn record_at(&self, t: u64, event: Event) {
         let event = Event { t, ..event };
         let mut files = self.files.lock();
-        let Files { directory, open } = &mut *files;
+        let Files { closed, directory, open } = &mut *files;
+        if *closed {
+            return;
+        }
         let file = open.entry(event.proc.clone()).or_insert_with(|| {
             let path = directory.join(format!("{}.jsonl", event.proc));
             BufWriter::new(File::create(path).expect("a file of the report directory"))
@@ -258,9 +263,11 @@ impl History {
         writeln!(file, "{line}").expect("the report directory has room");
     }
 
-    /// Writes out what has been recorded.
-    pub(crate) fn flush(&self) -> Outcome<()> {
-        for file in self.files.lock().open.values_mut() {
+    /// Writes out what has been recorded, and records nothing more.
+    pub(crate) fn close(&self) -> Outcome<()> {
+        let mut files = self.files.lock();
+        files.closed = true;
+        for file in files.open.values_mut() {
             file.flush()?;
         }
         Ok(())

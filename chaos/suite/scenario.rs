@@ -50,7 +50,6 @@ pub(crate) async fn make(trial: &Trial, means: &Means) -> Outcome<Verdict> {
         ready_at,
         quiet_at,
     };
-    cluster.history.flush()?;
     let events = history::read(&directory.join("history"))?;
     let verdict = match injected {
         Ok(()) => checker::check(&run, &events),

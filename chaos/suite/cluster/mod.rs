@@ -175,11 +175,13 @@ impl Cluster {
         others.filter_map(address::of).collect()
     }
 
-    /// Ends everything, readers first and Redis last. What Redis has said by then is recorded.
+    /// Ends everything, readers first and Redis last. The history ends before replicas do.
     pub(crate) async fn stop(&mut self) -> Outcome<()> {
         self.readers.stop().await;
         let recorders = std::mem::take(&mut *self.recorders.lock());
         join_all(recorders.into_iter().map(Recorder::stop)).await;
+        // What replicas do on their way out is polled and claimed unseen.
+        self.history.close()?;
         self.sampling.shutdown().await;
         let leaving = self.replicas().filter(|replica| replica.is_running()).map(async |replica| {
             replica.wake().await?;
