@@ -15,12 +15,11 @@ pub(crate) const FAULT: Fault = Fault {
 };
 
 async fn inject(cluster: &Cluster) -> Outcome<()> {
-    let term = cluster.term().await?;
     let redis = cluster.redis.primary().await?;
     cluster.begins("FLUSHALL");
     let answer: String = redis.command(&["FLUSHALL"]).await?;
     cluster.landed(&answer);
     cluster.healed("what is gone can be written anew");
-    cluster.until_term_above(term).await?;
+    cluster.until_leads_at(redis).await?;
     cluster.until_published().await
 }

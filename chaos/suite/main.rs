@@ -31,7 +31,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use checker::State;
 use conduct::Conductor;
@@ -43,7 +45,8 @@ use trial::Trial;
 const REPORTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/chaos");
 
 /// Starts real clusters, breaks something in each, heals it, and checks from outside that every promise
-/// was kept. Exit status: 0 all runs are valid, 1 one is not, 2 wrong usage, 3 of one nothing is known.
+/// was kept. Exit status: 0 all runs are valid, 1 one is not, 2 wrong usage, 3 of one nothing is known,
+/// 130 interrupted.
 #[derive(Parser)]
 #[command(name = "chaos/run", bin_name = "chaos/run")]
 struct Arguments {
@@ -128,6 +131,7 @@ async fn conduct(arguments: &Arguments) -> Outcome<State> {
         binary: binary(arguments),
         report: arguments.report.clone(),
         jobs: arguments.jobs.max(1),
+        called_off: on_signal()?,
     };
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(1..100_000));
     let deadline =
@@ -144,7 +148,25 @@ async fn conduct(arguments: &Arguments) -> Outcome<State> {
     let of = |state| made.iter().filter(|made| made.verdict.state == state).count();
     let [valid, invalid, unknown] = [State::Valid, State::Invalid, State::Unknown].map(of);
     println!("{valid} valid, {invalid} invalid, {unknown} unknown");
+    if conductor.called_off.is_cancelled() {
+        eprintln!("chaos/run: interrupted");
+        std::process::exit(130);
+    }
     Ok(table::worst(&made))
+}
+
+/// Cancelled by Ctrl-C, and by whatever else asks a process to end.
+fn on_signal() -> Outcome<CancellationToken> {
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    let cancelled = CancellationToken::new();
+    for kind in kinds {
+        let (mut signals, cancelled) = (signal(kind)?, cancelled.clone());
+        tokio::spawn(async move {
+            signals.recv().await;
+            cancelled.cancel();
+        });
+    }
+    Ok(cancelled)
 }
 
 /// The names of the faults that were asked for, or the word that is none.
@@ -183,7 +205,11 @@ async fn run_alone(arguments: &Arguments) -> Outcome<State> {
         directory: arguments.report.clone(),
         command: format!("chaos/run {name} --seed {seed} --lease {lease}"),
     };
-    Ok(scenario::make(&trial, &means).await?.state)
+    tokio::select! {
+        made = scenario::make(&trial, &means) => Ok(made?.state),
+        // The cluster goes with what is given up here.
+        () = conduct::unwanted().cancelled_owned() => Err(Unknown("called off".to_owned())),
+    }
 }
 
 /// Judges a recorded run again.

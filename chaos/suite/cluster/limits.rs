@@ -68,7 +68,7 @@ impl Group {
         if !at.join("cgroup.procs").exists() {
             return Err(Unknown(format!("{}: no control groups of version 1", at.display())));
         }
-        CONTROLLERS.iter().for_each(|each| remove_left(&Path::new(ROOT).join(each)));
+        remove_left();
         let path = at.join(format!("{PREFIX}{}-{}", Uuid::new_v4().simple(), node.name));
         fs::create_dir(&path)?;
         let lock = File::open(&path)?;
@@ -120,9 +120,10 @@ impl Drop for Group {
 }
 
 /// Removes what runs that were killed have left: there is no process in it, and nobody locks it.
-fn remove_left(at: &Path) {
-    let Ok(groups) = fs::read_dir(at) else { return };
-    for group in groups.flatten() {
+pub(crate) fn remove_left() {
+    let groups =
+        CONTROLLERS.iter().filter_map(|each| fs::read_dir(Path::new(ROOT).join(each)).ok());
+    for group in groups.flatten().flatten() {
         if group.file_name().to_string_lossy().starts_with(PREFIX)
             && let Ok(lock) = File::open(group.path())
             && flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()

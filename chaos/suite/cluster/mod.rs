@@ -54,6 +54,7 @@ use crate::readers::Readers;
 use crate::recorder::Recorder;
 use crate::run::{Endpoint, Outcome, Timing, Unknown};
 
+pub(crate) use self::limits::remove_left;
 pub(crate) use self::network::Network;
 pub(crate) use self::redis::{Redis, Server};
 pub(crate) use self::replica::Replica;
