@@ -70,22 +70,6 @@ impl Cluster {
         Ok(others.filter(|replica| replica.is_running()).collect())
     }
 
-    /// The term of the leader.
-    pub(crate) async fn term(&self) -> Outcome<u64> {
-        holds(self.timing.lease() * 2, "somebody leads", || async {
-            Some(self.standing().await?.term)
-        })
-        .await
-    }
-
-    /// Waits until somebody leads in a higher term than this.
-    pub(crate) async fn until_term_above(&self, term: u64) -> Outcome<()> {
-        holds(self.patience(), "a higher term is claimed", || async {
-            (self.standing().await?.term > term).then_some(())
-        })
-        .await
-    }
-
     /// Waits until another replica than this has claimed, and polls.
     pub(crate) async fn until_leads_other_than(&self, former: &str) -> Outcome<&Replica> {
         self.until_leads_other_than_within(former, self.patience()).await
